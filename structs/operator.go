@@ -1,0 +1,137 @@
+package structs
+
+import "time"
+
+// RaftServer is one server of the Raft configuration.
+type RaftServer struct {
+	ID              NodeID
+	Node            string // name; "(unknown)" when gossip does not know it
+	Address         string
+	Leader          bool
+	Voter           bool
+	ProtocolVersion string
+	LastIndex       uint64 // 0 when the server did not answer
+}
+
+// RaftConfigReply answers "Operator.RaftConfiguration" (asked with QueryRequest).
+type RaftConfigReply struct {
+	QueryMeta
+	Servers     []*RaftServer
+	ConfigIndex uint64 // index of the configuration entry
+}
+
+// QueryRequest is a read that needs no more than its options.
+type QueryRequest struct{ QueryOptions }
+
+// WriteRequest is a write that needs no more than its options.
+type WriteRequest struct{ WriteOptions }
+
+// WriteReply is a reply that says no more than the index.
+type WriteReply struct{ WriteMeta }
+
+// RaftPeerRequest removes a server ("Operator.RaftRemovePeer") or hands leadership to it
+// ("Operator.RaftTransferLeader"); by ID, or by Address where ID is "". Both "" in a transfer: the
+// leader chooses.
+type RaftPeerRequest struct {
+	WriteOptions
+	ID      NodeID
+	Address string
+}
+
+// AutopilotConfig is replicated. JSON is Consul's.
+type AutopilotConfig struct {
+	CleanupDeadServers      bool          // remove failed servers when quorum allows
+	LastContactThreshold    time.Duration // a server silent for longer is unhealthy
+	MaxTrailingLogs         uint64        // a server further behind is unhealthy
+	MinQuorum               uint          // dead servers are not removed below this many
+	ServerStabilizationTime time.Duration // a new server stays a non-voter until healthy this long
+	CreateIndex             uint64
+	ModifyIndex             uint64
+}
+
+// AutopilotRequest stores the configuration ("Operator.AutopilotSet"; CommandAutopilot). With CAS,
+// only if Config.ModifyIndex is the current one. The FSM's Reply is AutopilotReply.
+type AutopilotRequest struct {
+	WriteOptions
+	Config AutopilotConfig
+	CAS    bool
+}
+
+// ConflictKeys implements Conflicter.
+func (r *AutopilotRequest) ConflictKeys() []string { return []string{"autopilot"} }
+
+// AutopilotReply: OK is false when the CAS index did not match. It also answers "Operator.AutopilotGet".
+type AutopilotReply struct {
+	QueryMeta
+	OK     bool
+	Config AutopilotConfig
+}
+
+// ServerHealth is one server in autopilot's eyes.
+type ServerHealth struct {
+	ID          NodeID
+	Name        string
+	Address     string
+	SerfStatus  MemberStatus
+	Version     string
+	Leader      bool
+	Voter       bool
+	LastContact time.Duration
+	LastTerm    uint64
+	LastIndex   uint64
+	Healthy     bool
+	StableSince time.Time
+}
+
+// AutopilotHealthReply answers "Operator.AutopilotHealth".
+type AutopilotHealthReply struct {
+	QueryMeta
+	Healthy          bool
+	FailureTolerance int // servers that may fail before quorum is lost
+	Leader           NodeID
+	Voters           []NodeID
+	Servers          []ServerHealth
+}
+
+// StatusReply answers "Status.Leader" and "Status.Peers".
+type StatusReply struct {
+	QueryMeta
+	Leader   string // "host:port" of the leader's server port, "" when none
+	LeaderID NodeID
+	Peers    []string // "host:port" of every server in the Raft configuration
+}
+
+// ReadIndexRequest asks the leader for an index that a linearizable read must have applied ("Status.ReadIndex").
+type ReadIndexRequest struct{}
+
+// ReadIndexReply: the leader was leader when it answered and everything acknowledged is at or below Index.
+type ReadIndexReply struct{ Index uint64 }
+
+// ServerStatsReply answers "Status.Stats", which autopilot asks of each server.
+type ServerStatsReply struct {
+	LastContact time.Duration
+	LastTerm    uint64
+	LastIndex   uint64
+	// HasConfiguration: the server has a Raft configuration or log, so it must not be bootstrapped again.
+	HasConfiguration bool
+}
+
+// KeyringOp is what a KeyringRequest does to the gossip keys of the whole cluster.
+type KeyringOp string
+
+const (
+	KeyringList    KeyringOp = "list"
+	KeyringInstall KeyringOp = "install"
+	KeyringUse     KeyringOp = "use"
+	KeyringRemove  KeyringOp = "remove"
+)
+
+// SnapshotRequest opens the streams "Snapshot.Save" and "Snapshot.Restore".
+type SnapshotRequest struct {
+	QueryOptions
+}
+
+// SnapshotReply ends a restore, and begins a save.
+type SnapshotReply struct {
+	QueryMeta
+}
