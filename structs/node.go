@@ -56,6 +56,12 @@ type NodeListReply struct {
 	Nodes []*Node
 }
 
+// DatacentersReply answers "Catalog.Datacenters" (asked with QueryRequest): sorted, this one included.
+type DatacentersReply struct {
+	QueryMeta
+	Datacenters []string
+}
+
 // MemberStatus is a word of serf: alive, leaving, left, failed.
 type MemberStatus string
 

@@ -93,7 +93,8 @@ type AutopilotHealthReply struct {
 	Servers          []ServerHealth
 }
 
-// StatusReply answers "Status.Leader" and "Status.Peers".
+// StatusReply answers "Status.Leader", "Status.Peers" and "Status.Ping" (asked with QueryRequest). A
+// ping fills the meta only: it says that the server answers, and whether it knows a leader.
 type StatusReply struct {
 	QueryMeta
 	Leader   string // "host:port" of the leader's server port, "" when none
@@ -107,7 +108,8 @@ type ReadIndexRequest struct{}
 // ReadIndexReply: the leader was leader when it answered and everything acknowledged is at or below Index.
 type ReadIndexReply struct{ Index uint64 }
 
-// ServerStatsReply answers "Status.Stats", which autopilot asks of each server.
+// ServerStatsReply answers "Status.Stats" (asked with QueryRequest), which autopilot and bootstrap
+// ask of each server.
 type ServerStatsReply struct {
 	LastContact time.Duration
 	LastTerm    uint64
@@ -126,7 +128,8 @@ const (
 	KeyringRemove  KeyringOp = "remove"
 )
 
-// SnapshotRequest opens the streams "Snapshot.Save" and "Snapshot.Restore".
+// SnapshotRequest opens the streams "Snapshot.Save", whose output is the archive and nothing else,
+// and "Snapshot.Restore", whose input is the archive and whose output is empty.
 type SnapshotRequest struct {
 	QueryOptions
 }

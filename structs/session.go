@@ -70,6 +70,7 @@ type SessionReply struct {
 }
 
 // SessionRenewRequest restarts a session's TTL on the leader ("Session.Renew"); nothing is logged.
+// The reply is a SessionListReply with the session in it; KindNotFound when there is no such session.
 type SessionRenewRequest struct {
 	WriteOptions
 	ID string
