@@ -1,0 +1,237 @@
+package fsm
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"maps"
+
+	"github.com/debros/debros/structs"
+)
+
+// A snapshot stream is
+//
+//	magic     8 bytes  snapshotMagic
+//	version   4 bytes  snapshotVersion, big endian
+//	records            a header first, rows, a trailer last
+//
+// and each record
+//
+//	type      1 byte   recordType
+//	length    4 bytes  of the payload, big endian, at most recordBytesMax
+//	payload            msgpack with fields by name
+//	crc32c    4 bytes  Castagnoli, big endian, of type, length and payload
+//
+// Nothing may follow the trailer, which carries the number of rows of each type and the SHA-256 of
+// every byte before it. So a stream is complete or an error: a cut at any place, also between two
+// records, loses the trailer.
+const (
+	snapshotMagic   = "DEBROSSN"
+	snapshotVersion = 1
+
+	recordHeaderBytes = 5
+	recordSumBytes    = 4
+	// recordBytesMax bounds what a lying length can make a reader allocate or skip. One row must fit:
+	// the configured limit of a value stays far below.
+	recordBytesMax = 64 << 20
+	// recordChunkBytes is what is allocated for a record before any of its bytes have arrived.
+	recordChunkBytes = 1 << 20
+)
+
+// ErrSnapshot is in the chain of every error that means "these bytes are not a whole and unharmed
+// snapshot stream". An error of the reader itself does not carry it.
+var ErrSnapshot = errors.New("snapshot is damaged or incomplete")
+
+// recordType says what a record's payload is. Append only: the number is in the stream.
+type recordType uint8
+
+const (
+	recordHeader     recordType = 1 // header
+	recordNamespace  recordType = 2 // structs.NamespaceInfo
+	recordNode       recordType = 3 // structs.Node
+	recordSession    recordType = 4 // structs.Session
+	recordKV         recordType = 5 // structs.KVPair
+	recordTombstone  recordType = 6 // state.Tombstone
+	recordLockDelay  recordType = 7 // state.LockDelay
+	recordAutopilot  recordType = 8 // structs.AutopilotConfig
+	recordTableIndex recordType = 9 // tableIndex
+	recordTrailer    recordType = 255
+)
+
+// table names what a row record belongs to, for the trailer and for people.
+func (t recordType) table() string {
+	switch t {
+	case recordNamespace:
+		return "namespaces"
+	case recordNode:
+		return "nodes"
+	case recordSession:
+		return "sessions"
+	case recordKV:
+		return "kv"
+	case recordTombstone:
+		return "tombstones"
+	case recordLockDelay:
+		return "lock_delays"
+	case recordAutopilot:
+		return "autopilot"
+	case recordTableIndex:
+		return "table_indexes"
+	}
+	return fmt.Sprintf("type_%d", uint8(t))
+}
+
+// trailer is the last record.
+type trailer struct {
+	Counts map[string]int // rows by table, header and trailer not counted
+	SHA256 []byte         // of everything before the trailer's record
+}
+
+// recordWriter writes a snapshot stream.
+type recordWriter struct {
+	w      *bufio.Writer
+	sum    hash.Hash
+	counts map[string]int
+	buf    []byte
+}
+
+func newRecordWriter(w io.Writer) (*recordWriter, error) {
+	rw := &recordWriter{w: bufio.NewWriterSize(w, 256<<10), sum: sha256.New(), counts: map[string]int{}}
+	head := binary.BigEndian.AppendUint32([]byte(snapshotMagic), snapshotVersion)
+	return rw, rw.raw(head)
+}
+
+func (rw *recordWriter) raw(b []byte) error {
+	rw.sum.Write(b)
+	_, err := rw.w.Write(b)
+	return err
+}
+
+// row writes v as one record.
+func (rw *recordWriter) row(t recordType, v any) error {
+	payload, err := structs.Encode(v)
+	if err != nil {
+		return err
+	}
+	if len(payload) > recordBytesMax {
+		return fmt.Errorf("record of type %d has %d bytes, over the limit of %d", t, len(payload), recordBytesMax)
+	}
+	b := append(rw.buf[:0], byte(t))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(payload)))
+	b = append(b, payload...)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	rw.buf = b
+	if t != recordHeader && t != recordTrailer {
+		rw.counts[t.table()]++
+	}
+	return rw.raw(b)
+}
+
+// finish writes the trailer; without it the stream is worth nothing.
+func (rw *recordWriter) finish() error {
+	if err := rw.row(recordTrailer, trailer{Counts: rw.counts, SHA256: rw.sum.Sum(nil)}); err != nil {
+		return err
+	}
+	return rw.w.Flush()
+}
+
+// recordReader reads a snapshot stream. Its errors wrap ErrSnapshot unless the underlying reader failed.
+type recordReader struct {
+	r      *bufio.Reader
+	sum    hash.Hash
+	counts map[string]int
+	buf    bytes.Buffer
+	size   int64 // bytes read so far
+}
+
+func newRecordReader(r io.Reader) (*recordReader, error) {
+	rr := &recordReader{r: bufio.NewReaderSize(r, 256<<10), sum: sha256.New(), counts: map[string]int{}}
+	head := make([]byte, len(snapshotMagic)+4)
+	if err := rr.full(head); err != nil {
+		return nil, err
+	}
+	if string(head[:len(snapshotMagic)]) != snapshotMagic {
+		return nil, fmt.Errorf("%w: it does not begin as one", ErrSnapshot)
+	}
+	if v := binary.BigEndian.Uint32(head[len(snapshotMagic):]); v != snapshotVersion {
+		return nil, fmt.Errorf("%w: unknown format version %d (this build knows %d)", ErrSnapshot, v, snapshotVersion)
+	}
+	rr.sum.Write(head)
+	return rr, nil
+}
+
+// full fills b. Any end of the stream here is an early one.
+func (rr *recordReader) full(b []byte) error {
+	n, err := io.ReadFull(rr.r, b)
+	rr.size += int64(n)
+	return early(err)
+}
+
+func early(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("%w: it ends early", ErrSnapshot)
+	}
+	return err
+}
+
+// next gives the next record, whose payload is valid until the following call. After the trailer,
+// which it checks against what it has read, it gives io.EOF.
+func (rr *recordReader) next() (recordType, []byte, error) {
+	var head [recordHeaderBytes]byte
+	if err := rr.full(head[:]); err != nil {
+		return 0, nil, err
+	}
+	t := recordType(head[0])
+	length := int64(binary.BigEndian.Uint32(head[1:]))
+	if length > recordBytesMax {
+		return 0, nil, fmt.Errorf("%w: a record claims %d bytes, at most %d are allowed", ErrSnapshot, length, recordBytesMax)
+	}
+	rr.buf.Reset()
+	rr.buf.Write(head[:])
+	rr.buf.Grow(int(min(length+recordSumBytes, recordChunkBytes)))
+	n, err := io.CopyN(&rr.buf, rr.r, length+recordSumBytes)
+	rr.size += n
+	if err != nil {
+		return 0, nil, early(err)
+	}
+	record := rr.buf.Bytes()
+	body, sum := record[:len(record)-recordSumBytes], record[len(record)-recordSumBytes:]
+	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(sum) {
+		return 0, nil, fmt.Errorf("%w: checksum of a record differs", ErrSnapshot)
+	}
+	payload := body[recordHeaderBytes:]
+	if t == recordTrailer {
+		return 0, nil, rr.end(payload)
+	}
+	rr.sum.Write(record)
+	if t != recordHeader {
+		rr.counts[t.table()]++
+	}
+	return t, payload, nil
+}
+
+// end checks the trailer and that nothing follows; io.EOF says all is well.
+func (rr *recordReader) end(payload []byte) error {
+	var tr trailer
+	if err := structs.Decode(payload, &tr); err != nil {
+		return fmt.Errorf("%w: trailer: %w", ErrSnapshot, err)
+	}
+	if !bytes.Equal(tr.SHA256, rr.sum.Sum(nil)) {
+		return fmt.Errorf("%w: the checksum of the whole differs", ErrSnapshot)
+	}
+	if !maps.Equal(tr.Counts, rr.counts) {
+		return fmt.Errorf("%w: rows %v, the trailer says %v", ErrSnapshot, rr.counts, tr.Counts)
+	}
+	if _, err := rr.r.ReadByte(); err == nil {
+		return fmt.Errorf("%w: data after its end", ErrSnapshot)
+	} else if err != io.EOF {
+		return err
+	}
+	return io.EOF
+}

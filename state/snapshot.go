@@ -1,0 +1,123 @@
+package state
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/debros/debros/structs"
+)
+
+// Snapshot is an immutable sight of the whole store, which costs nothing to take and does not hold up
+// writers. Rows come in key order and must not be changed. Each iteration stops at, and returns, the
+// first error of its function.
+type Snapshot struct{ v view }
+
+// Snapshot takes one.
+func (s *Store) Snapshot() *Snapshot { return &Snapshot{s.view(nil)} }
+
+// Index is Store.Index at the time of the snapshot.
+func (s *Snapshot) Index() uint64 { return s.v.lastEntry().Index }
+
+// Time is Store.Time at the time of the snapshot.
+func (s *Snapshot) Time() time.Time { return time.Unix(0, s.v.lastEntry().Time).UTC() }
+
+// Namespaces calls fn for every namespace, the default one included.
+func (s *Snapshot) Namespaces(fn func(*structs.NamespaceInfo) error) error {
+	return each(s.v, tableNamespaces, fn)
+}
+
+// Nodes calls fn for every node.
+func (s *Snapshot) Nodes(fn func(*structs.Node) error) error { return each(s.v, tableNodes, fn) }
+
+// Sessions calls fn for every session of every namespace.
+func (s *Snapshot) Sessions(fn func(*structs.Session) error) error {
+	return each(s.v, tableSessions, fn)
+}
+
+// KVs calls fn for every pair of every namespace.
+func (s *Snapshot) KVs(fn func(*structs.KVPair) error) error { return each(s.v, tableKV, fn) }
+
+// Tombstones calls fn for every deletion that is still remembered.
+func (s *Snapshot) Tombstones(fn func(*Tombstone) error) error { return each(s.v, tableTombstones, fn) }
+
+// LockDelays calls fn for every lock-delay, perhaps some that have passed.
+func (s *Snapshot) LockDelays(fn func(*LockDelay) error) error { return each(s.v, tableLockDelays, fn) }
+
+// TableIndexes calls fn for the index of every table and of every namespace's part.
+func (s *Snapshot) TableIndexes(fn func(*TableIndex) error) error { return each(s.v, tableIndex, fn) }
+
+// Autopilot is the autopilot configuration, nil when none was ever set.
+func (s *Snapshot) Autopilot() *structs.AutopilotConfig { return s.v.autopilot(nil) }
+
+func each[T any](v view, table string, fn func(*T) error) error {
+	for row := range scan[T](nil, v.tx, table, indexID, nil) {
+		if err := fn(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Restorer fills a store that is being restored, in any order of rows. It keeps the rows it is given.
+// Rows keep their indexes. A row without its key is an error.
+type Restorer struct{ tx *memdb.Txn }
+
+// Entry sets what Store.Index and Store.Time will be.
+func (r *Restorer) Entry(index uint64, t time.Time) error {
+	return restoreRow(r, tableLastEntry, &lastEntry{Index: index, Time: unixNano(t)})
+}
+
+// Namespace adds a namespace. The default one comes by itself when it is not added.
+func (r *Restorer) Namespace(row *structs.NamespaceInfo) error {
+	return restoreRow(r, tableNamespaces, row)
+}
+
+// Node adds a node.
+func (r *Restorer) Node(row *structs.Node) error {
+	return restoreRow(r, tableNodes, row)
+}
+
+// Session adds a session.
+func (r *Restorer) Session(row *structs.Session) error {
+	return restoreRow(r, tableSessions, row)
+}
+
+// KV adds a pair, with its lock and expiry.
+func (r *Restorer) KV(row *structs.KVPair) error {
+	if row != nil && len(row.Value) == 0 {
+		row.Value = nil
+	}
+	return restoreRow(r, tableKV, row)
+}
+
+// Tombstone adds a deletion.
+func (r *Restorer) Tombstone(row *Tombstone) error {
+	return restoreRow(r, tableTombstones, row)
+}
+
+// LockDelay adds a lock-delay.
+func (r *Restorer) LockDelay(row *LockDelay) error {
+	return restoreRow(r, tableLockDelays, row)
+}
+
+// TableIndex adds the index of a table or of a namespace's part.
+func (r *Restorer) TableIndex(row *TableIndex) error {
+	return restoreRow(r, tableIndex, row)
+}
+
+// Autopilot sets the autopilot configuration.
+func (r *Restorer) Autopilot(row *structs.AutopilotConfig) error {
+	return restoreRow(r, tableAutopilot, row)
+}
+
+func restoreRow[T any](r *Restorer, table string, row *T) error {
+	if row == nil {
+		return fmt.Errorf("restore a row of table %s: there is none", table)
+	}
+	if err := r.tx.Insert(table, row); err != nil {
+		return fmt.Errorf("restore a row of table %s: %w", table, err)
+	}
+	return nil
+}

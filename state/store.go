@@ -1,0 +1,86 @@
+// Package state is what a server knows: the replicated tables of key-value pairs, sessions, locks,
+// nodes, namespaces and settings, in memory, in go-memdb.
+//
+// Contract: one writer (the FSM) applies each Raft log entry as one transaction (Begin … Commit);
+// any number of readers see whole entries only. What a transaction does depends on the stamp, the
+// commands and the tables, never on a clock, chance, the environment or map order, so every replica
+// that applied the same entries holds the same rows. Rows that readers get are shared and must not
+// be changed. DESIGN.md has the index rules and the reasons.
+package state
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/debros/debros/structs"
+)
+
+// Store holds the state of one server. Reads may come from any goroutine; Begin, Restore and all of
+// Txn belong to one.
+type Store struct {
+	current atomic.Pointer[epoch]
+}
+
+// epoch is one life of the tables: Restore begins the next one.
+type epoch struct {
+	db      *memdb.MemDB
+	abandon chan struct{} // closed when the next epoch has begun
+}
+
+// New returns a store that is empty but for the default namespace.
+func New() *Store {
+	db := newDB()
+	tx := db.Txn(true)
+	insertDefaultNamespace(tx)
+	tx.Commit()
+	s := &Store{}
+	s.current.Store(&epoch{db: db, abandon: make(chan struct{})})
+	return s
+}
+
+func newDB() *memdb.MemDB {
+	db, err := memdb.NewMemDB(schema())
+	must(err)
+	return db
+}
+
+// view is one consistent sight of the tables.
+type view struct{ tx *memdb.Txn }
+
+// view opens a view; ws also gets the watch that fires when Restore replaces everything.
+func (s *Store) view(ws memdb.WatchSet) view {
+	e := s.current.Load()
+	ws.Add(e.abandon)
+	return view{e.db.Txn(false)}
+}
+
+// AbandonCh is closed when Restore has replaced the tables that are current now. Every read with a
+// watch set has it in there already.
+func (s *Store) AbandonCh() <-chan struct{} { return s.current.Load().abandon }
+
+// Index is the Raft index of the last entry committed to the store; 0 before the first.
+func (s *Store) Index() uint64 { return s.view(nil).lastEntry().Index }
+
+// Time is the time of the last entry, which never goes backwards; the Unix epoch before the first.
+func (s *Store) Time() time.Time { return time.Unix(0, s.view(nil).lastEntry().Time).UTC() }
+
+// Restore replaces everything by what load puts into the Restorer, at once and only if load returns
+// nil; readers see the old tables until then. Watches of the old tables fire afterwards.
+func (s *Store) Restore(load func(*Restorer) error) error {
+	db := newDB()
+	r := &Restorer{tx: db.Txn(true)}
+	defer r.tx.Abort() // does nothing after a commit
+	if err := load(r); err != nil {
+		return fmt.Errorf("restore state: %w", err)
+	}
+	if first[structs.NamespaceInfo](nil, r.tx, tableNamespaces, indexID, []byte(structs.DefaultNamespace)) == nil {
+		insertDefaultNamespace(r.tx)
+	}
+	r.tx.Commit()
+	old := s.current.Swap(&epoch{db: db, abandon: make(chan struct{})})
+	close(old.abandon)
+	return nil
+}

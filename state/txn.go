@@ -1,0 +1,111 @@
+package state
+
+import (
+	"math"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/debros/debros/structs"
+)
+
+// Txn applies the commands of one Raft log entry. Nothing of it is seen by readers before Commit.
+// A command that is refused has changed nothing.
+type Txn struct {
+	tx    *memdb.Txn
+	base  *memdb.Txn // the tables as they were before this entry
+	index uint64
+	now   int64 // Unix nanoseconds, never before the entry before
+
+	// kv holds the key-value rows that this entry wrote, by primary key; nil = deleted. Reading
+	// through the write transaction instead would make go-memdb clone the index and copy its
+	// path again at the next write.
+	kv      map[string]*structs.KVPair
+	touched map[touchedTable]bool
+
+	recording bool
+	undo      []func()
+}
+
+type touchedTable struct {
+	table string
+	ns    structs.Namespace
+}
+
+// Begin opens the transaction of one entry. A stamp before Store.Time is taken as Store.Time. It
+// must be ended by Commit or Abort before the next Begin, which blocks until then.
+func (s *Store) Begin(st structs.Stamp) *Txn {
+	e := s.current.Load()
+	tx := e.db.Txn(true)
+	base := e.db.Txn(false)
+	return &Txn{
+		tx:      tx,
+		base:    base,
+		index:   st.Index,
+		now:     max(unixNano(st.Time), view{base}.lastEntry().Time),
+		kv:      map[string]*structs.KVPair{},
+		touched: map[touchedTable]bool{},
+	}
+}
+
+// unixNano is 0 for the zero time, which is outside of what int64 nanoseconds can say.
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// Commit makes the entry visible, moves Store.Index and Store.Time, and wakes watchers.
+func (t *Txn) Commit() {
+	t.writeIndexes()
+	t.tx.Commit()
+}
+
+// Abort forgets the entry; after Commit it does nothing.
+func (t *Txn) Abort() { t.tx.Abort() }
+
+// until is the moment d after this entry, which does not overflow.
+func (t *Txn) until(d time.Duration) int64 {
+	if t.now > 0 && int64(d) > math.MaxInt64-t.now {
+		return math.MaxInt64
+	}
+	return t.now + int64(d)
+}
+
+// replace is the one way rows are written: before is the row as it is (nil: there is none), after
+// what it becomes (nil: it is deleted).
+func replace[T any](t *Txn, table string, before, after *T) {
+	put(t.tx, table, before, after)
+	t.onUndo(func() { put(t.tx, table, after, before) })
+}
+
+func put[T any](tx *memdb.Txn, table string, before, after *T) {
+	if after != nil {
+		must(tx.Insert(table, after))
+		return
+	}
+	must(tx.Delete(table, before))
+}
+
+// onUndo remembers how to take back what was just done. Only a transaction of several operations
+// needs it: other commands decide before they write.
+func (t *Txn) onUndo(f func()) {
+	if t.recording {
+		t.undo = append(t.undo, f)
+	}
+}
+
+// atomically runs f and takes back everything it wrote unless it returns true.
+func (t *Txn) atomically(f func() bool) {
+	t.recording = true
+	keep := f()
+	t.recording = false
+	for i := len(t.undo) - 1; i >= 0 && !keep; i-- {
+		t.undo[i]()
+	}
+	t.undo = nil
+}
+
+// view reads what this entry has written so far.
+func (t *Txn) view() view { return view{t.tx} }
