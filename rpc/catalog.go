@@ -1,0 +1,68 @@
+package rpc
+
+import (
+	"context"
+	"slices"
+
+	"github.com/debros/debros/rpc/transport"
+	"github.com/debros/debros/structs"
+	"github.com/hashicorp/go-memdb"
+)
+
+func (s *service) catalogMethods() []transport.Method {
+	return []transport.Method{
+		read(s, "Catalog.Nodes", s.catalogNodes),
+		read(s, "Catalog.Node", s.catalogNode),
+		read(s, "Catalog.Datacenters", s.catalogDatacenters),
+	}
+}
+
+func (s *service) catalogNodes(ctx context.Context, c call, req *structs.NodeListRequest, rep *structs.NodeListReply) error {
+	after, err := decodeToken(req.NextToken, "")
+	if err != nil {
+		return err
+	}
+	name := func(n *structs.Node) string { return n.Name }
+	return s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
+		idx, all := s.b.State().NodeList(ws)
+		idx, rep.Nodes, rep.NextToken = gather(perPage(&req.QueryOptions), after, fetchSlice(idx, all, name), name,
+			func(n *structs.Node) bool { return c.may.NodeRead(n.Name) })
+		return idx, len(rep.Nodes) > 0
+	})
+}
+
+func (s *service) catalogNode(ctx context.Context, c call, req *structs.NodeListRequest, rep *structs.NodeListReply) error {
+	if req.Name == "" {
+		return structs.Errorf(structs.KindInvalid, "missing node name")
+	}
+	if err := checkName("node name", req.Name); err != nil {
+		return err
+	}
+	if !c.may.NodeRead(req.Name) {
+		return denied("node:read", req.Name)
+	}
+	return s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
+		rep.Nodes = nil
+		idx, have := s.b.State().NodeGet(ws, req.Name)
+		if have != nil {
+			rep.Nodes = []*structs.Node{have}
+		}
+		return idx, have != nil
+	})
+}
+
+// catalogDatacenters asks for no right: the names of datacenters are no secret to who may connect.
+func (s *service) catalogDatacenters(ctx context.Context, _ call, req *structs.QueryRequest, rep *structs.DatacentersReply) error {
+	return s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
+		idx, all := s.b.State().NodeList(ws)
+		names := []string{s.b.Datacenter()}
+		for _, n := range all {
+			if n.Datacenter != "" {
+				names = append(names, n.Datacenter)
+			}
+		}
+		slices.Sort(names)
+		rep.Datacenters = slices.Compact(names)
+		return idx, true
+	})
+}

@@ -1,0 +1,157 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/debros/debros/rpc/transport"
+	"github.com/debros/debros/structs"
+)
+
+func (s *service) txnMethods() []transport.Method {
+	return []transport.Method{
+		write(s, "Txn.Apply", s.txnApply),
+		read(s, "Txn.Read", s.txnRead),
+	}
+}
+
+func (s *service) txnApply(ctx context.Context, c call, req *structs.TxnRequest, rep *structs.TxnReply) error {
+	ops, refused, err := s.checkTxn(c, req.Ops)
+	if err != nil {
+		return err
+	}
+	if len(refused) > 0 {
+		rep.Errors = refused
+		rep.Index = s.b.State().Index()
+		s.stamp(&rep.QueryMeta)
+		return nil
+	}
+	r, index, err := propose[structs.TxnReply](ctx, s, structs.CommandTxn, &structs.TxnRequest{WriteOptions: logged(c), Ops: ops})
+	if err != nil {
+		return err
+	}
+	*rep = structs.TxnReply{Results: visible(c, r.Results), Errors: r.Errors}
+	rep.Index = index
+	s.stamp(&rep.QueryMeta)
+	return nil
+}
+
+// txnRead answers at once: a transaction is not a thing to block on, so Index is ignored.
+func (s *service) txnRead(ctx context.Context, c call, req *structs.TxnReadRequest, rep *structs.TxnReply) error {
+	ops, refused, err := s.checkTxn(c, req.Ops)
+	if err != nil {
+		return err
+	}
+	for i, op := range ops {
+		if !readVerb(op.KV.Verb) {
+			return structs.Errorf(structs.KindInvalid, "operation %d (%s) writes; this transaction only reads", i, op.KV.Verb)
+		}
+	}
+	if err := s.b.ReadReady(ctx, &req.QueryOptions); err != nil {
+		return err
+	}
+	rep.Errors = refused
+	if len(refused) == 0 {
+		r := s.b.State().TxnRead(ops, c.ns)
+		*rep = structs.TxnReply{QueryMeta: r.QueryMeta, Results: visible(c, r.Results), Errors: r.Errors}
+	}
+	if rep.Index == 0 {
+		rep.Index = s.b.State().Index()
+	}
+	s.stamp(&rep.QueryMeta)
+	return nil
+}
+
+// checkTxn bounds a transaction and asks the authorizer about each operation. What is wrong with
+// single operations is returned as refused, every one of them, as the store reports conditions that
+// do not hold; err is for what concerns the whole.
+func (s *service) checkTxn(c call, in []structs.TxnOp) (ops []structs.TxnOp, refused []structs.TxnError, err error) {
+	lim := s.b.Limits().withDefaults()
+	switch {
+	case len(in) == 0:
+		return nil, nil, structs.Errorf(structs.KindInvalid, "the transaction has no operations")
+	case len(in) > lim.TxnOpsMax:
+		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction has %d operations; the limit is %d (limits.txn_ops_max)", len(in), lim.TxnOpsMax)
+	}
+	size := 0
+	for _, op := range in {
+		if op.KV != nil {
+			size += len(op.KV.Pair.Key) + len(op.KV.Pair.Value) + len(op.KV.Pair.Session)
+		}
+	}
+	if size > lim.TxnBytesMax {
+		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction's keys and values are %d bytes; the limit is %d bytes (limits.txn_bytes_max)", size, lim.TxnBytesMax)
+	}
+	ops = make([]structs.TxnOp, 0, len(in))
+	for i, op := range in {
+		if op.KV == nil {
+			refused = append(refused, structs.TxnError{OpIndex: i, What: "the operation is empty"})
+			continue
+		}
+		if err := mayTxnKV(c, op.KV); err != nil {
+			return nil, nil, err
+		}
+		if err := checkTxnKV(op.KV, lim); err != nil {
+			if structs.KindOf(err) == structs.KindTooLarge {
+				return nil, nil, err
+			}
+			refused = append(refused, structs.TxnError{OpIndex: i, What: err.Error()})
+			continue
+		}
+		ops = append(ops, structs.TxnOp{KV: &structs.TxnKVOp{Verb: op.KV.Verb, Pair: proposable(op.KV.Pair, c.ns), TTL: op.KV.TTL}})
+	}
+	return ops, refused, nil
+}
+
+// readVerb says whether a verb leaves the store as it is.
+func readVerb(v structs.KVOp) bool {
+	switch v {
+	case structs.KVGet, structs.KVGetTree, structs.KVGetOrEmpty, structs.KVCheckIndex, structs.KVCheckSession, structs.KVCheckNotExists:
+		return true
+	}
+	return false
+}
+
+func mayTxnKV(c call, op *structs.TxnKVOp) error {
+	key := op.Pair.Key
+	switch {
+	case op.Verb == structs.KVGetTree:
+		if !c.may.KVList(c.ns, key) {
+			return denied("key_prefix:list", key)
+		}
+		return nil
+	case readVerb(op.Verb):
+		if !c.may.KVRead(c.ns, key) {
+			return denied("key:read", key)
+		}
+		return nil
+	}
+	return mayWriteKV(c, op.Verb, key)
+}
+
+func checkTxnKV(op *structs.TxnKVOp, lim Limits) error {
+	if !readVerb(op.Verb) {
+		return checkKV(op.Verb, &op.Pair, op.TTL, lim)
+	}
+	if err := checkKey(op.Pair.Key); err != nil {
+		return err
+	}
+	if op.Verb == structs.KVCheckSession {
+		if err := checkID("session", op.Pair.Session); err != nil {
+			return err
+		}
+	}
+	return checkTTL(op.Verb, op.TTL)
+}
+
+// visible drops from a tree's pairs those that the caller may not read. A pair without a value may
+// also be the receipt of a write, which whoever could write may have.
+func visible(c call, results []structs.TxnResult) []structs.TxnResult {
+	out := results[:0:0]
+	for _, r := range results {
+		if r.KV != nil && !c.may.KVRead(c.ns, r.KV.Key) && (len(r.KV.Value) > 0 || !c.may.KVWrite(c.ns, r.KV.Key)) {
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
