@@ -26,6 +26,14 @@ type Node struct {
 	ModifyIndex uint64
 }
 
+// Names of the ports that a node advertises.
+const (
+	PortHTTP    = "http"
+	PortServer  = "server" // Raft and RPC
+	PortSerfLAN = "serf_lan"
+	PortOverlay = "overlay"
+)
+
 // NodeOp is what a NodeRequest does.
 type NodeOp string
 

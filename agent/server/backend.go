@@ -1,0 +1,244 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"reflect"
+	"time"
+
+	"github.com/debros/debros/internal/acl"
+	"github.com/debros/debros/rpc"
+	"github.com/debros/debros/state"
+	"github.com/debros/debros/structs"
+)
+
+var _ rpc.Backend = (*Server)(nil)
+
+const (
+	// retryPauseMin and retryPauseMax bound the jittered pause between two looks for a leader.
+	retryPauseMin = 20 * time.Millisecond
+	retryPauseMax = 80 * time.Millisecond
+	// minIndexWaitDefault is how long a read waits for MinIndex when it does not say.
+	minIndexWaitDefault = 10 * time.Second
+)
+
+// RPC answers a request of the local agent, as if it had come over the network.
+func (s *Server) RPC(ctx context.Context, method string, req, reply any) error {
+	m, ok := s.table[method]
+	if !ok {
+		return structs.Errorf(structs.KindUnsupported, "unknown method %q", method)
+	}
+	out, err := m.Handle(ctx, req)
+	if err != nil {
+		return err
+	}
+	reflect.ValueOf(reply).Elem().Set(reflect.ValueOf(out).Elem())
+	return nil
+}
+
+// Stream answers a streaming request of the local agent.
+func (s *Server) Stream(ctx context.Context, method string, req any, in io.Reader, out io.Writer) error {
+	m, ok := s.stream[method]
+	if !ok {
+		return structs.Errorf(structs.KindUnsupported, "unknown method %q", method)
+	}
+	return m.Handle(ctx, req, in, out)
+}
+
+// Apply implements rpc.Backend.
+func (s *Server) Apply(ctx context.Context, t structs.CommandType, body any) (any, uint64, error) {
+	if !s.IsLeader() {
+		return nil, 0, errNotLeader()
+	}
+	reply, index, err := s.apply(ctx, t, body)
+	if err == nil && t == structs.CommandSession {
+		s.noteSession(body.(*structs.SessionRequest))
+	}
+	return reply, index, err
+}
+
+// apply proposes a command without asking whether the leader is ready; the leader's own work uses it.
+func (s *Server) apply(ctx context.Context, t structs.CommandType, body any) (any, uint64, error) {
+	res, index, err := s.batch.apply(ctx, t, body)
+	if err != nil {
+		return nil, 0, err
+	}
+	if res.Err != nil {
+		return nil, index, res.Err
+	}
+	return res.Reply, index, nil
+}
+
+// Forward implements rpc.Backend.
+func (s *Server) Forward(ctx context.Context, method string, to rpc.ForwardTo, req, reply any) (bool, error) {
+	return s.forward(ctx, to, func(ctx context.Context, addr string) error {
+		return s.pool.Call(ctx, addr, method, req, reply)
+	})
+}
+
+// ForwardStream implements rpc.Backend.
+func (s *Server) ForwardStream(ctx context.Context, method string, to rpc.ForwardTo, req any, in io.Reader, out io.Writer) (bool, error) {
+	return s.forward(ctx, to, func(ctx context.Context, addr string) error {
+		return s.pool.Stream(ctx, addr, method, req, in, out)
+	})
+}
+
+// forward finds the leader and calls it, within the hold time. Only answers that say "nothing was
+// written" are tried again.
+func (s *Server) forward(ctx context.Context, to rpc.ForwardTo, call func(context.Context, string) error) (bool, error) {
+	if to.Datacenter != "" && to.Datacenter != s.cfg.Datacenter {
+		return true, structs.Errorf(structs.KindNoPath, "No path to datacenter")
+	}
+	if !to.Leader || s.IsLeader() {
+		return false, nil
+	}
+	if to.Forwarded {
+		return true, errNotLeader()
+	}
+	deadline := time.Now().Add(s.cfg.HoldTimeout)
+	for {
+		if id, addr := s.leader(); id != "" && id != s.cfg.NodeID {
+			err := call(ctx, addr)
+			if !errors.Is(err, structs.ErrNoLeader) && !errors.Is(err, structs.ErrUnavailable) {
+				return true, err
+			}
+		}
+		if err := s.pause(ctx, deadline); err != nil {
+			return true, err
+		}
+		if s.IsLeader() {
+			return false, nil
+		}
+	}
+}
+
+// pause waits a little before the next look for a leader.
+func (s *Server) pause(ctx context.Context, deadline time.Time) error {
+	d := retryPauseMin + rand.N(retryPauseMax-retryPauseMin)
+	if time.Now().Add(d).After(deadline) {
+		return structs.Errorf(structs.KindNoLeader, "no cluster leader").
+			WithHint("a majority of the servers must be running and reach each other: see `debros operator raft list-peers -stale`")
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ctx.Done():
+		return errStopping()
+	}
+}
+
+// State implements rpc.Backend; it is also how tests look at one server's own state.
+func (s *Server) State() *state.Store { return s.store }
+
+// ReadReady implements rpc.Backend.
+func (s *Server) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
+	if o.MinIndex > 0 {
+		if err := s.waitMinIndex(ctx, o); err != nil {
+			return err
+		}
+	}
+	if o.Consistency != structs.Linearizable {
+		return nil
+	}
+	deadline := time.Now().Add(s.cfg.HoldTimeout)
+	for {
+		index, err := s.reads.get(ctx)
+		if err == nil {
+			return s.fsm.WaitApplied(ctx, index)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := s.pause(ctx, deadline); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Server) waitMinIndex(ctx context.Context, o *structs.QueryOptions) error {
+	wait := o.MinWait
+	if wait <= 0 {
+		wait = minIndexWaitDefault
+	}
+	wctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	err := s.fsm.WaitApplied(wctx, o.MinIndex)
+	if err != nil && ctx.Err() == nil {
+		return structs.Errorf(structs.KindUnavailable, "index %d is not applied here after %s; this server stands at %d", o.MinIndex, wait, s.fsm.AppliedIndex())
+	}
+	return err
+}
+
+// LeaderInfo implements rpc.Backend.
+func (s *Server) LeaderInfo() (bool, time.Duration) {
+	if s.IsLeader() {
+		return true, 0
+	}
+	last := s.raft.LastContact()
+	if last.IsZero() {
+		return s.LeaderKnown(), 0
+	}
+	return s.LeaderKnown(), time.Since(last)
+}
+
+// Authorize implements rpc.Backend. Every token may do everything until access control lands.
+func (s *Server) Authorize(string) (acl.Authorizer, error) { return acl.AllowAll(), nil }
+
+// Limits implements rpc.Backend.
+func (s *Server) Limits() rpc.Limits { return *s.limits.Load() }
+
+// SetLimits changes the limits in force.
+func (s *Server) SetLimits(l rpc.Limits) { s.limits.Store(&l) }
+
+// Datacenter implements rpc.Backend.
+func (s *Server) Datacenter() string { return s.cfg.Datacenter }
+
+// ShutdownCh implements rpc.Backend.
+func (s *Server) ShutdownCh() <-chan struct{} { return s.ctx.Done() }
+
+// fetchReadIndex is one round of the read indexer: locally on the leader, else asked of the leader.
+func (s *Server) fetchReadIndex(ctx context.Context) (uint64, error) {
+	if s.IsLeader() {
+		return s.verifiedCommitIndex()
+	}
+	id, addr := s.leader()
+	if id == "" || id == s.cfg.NodeID {
+		return 0, errNotLeader()
+	}
+	ctx, cancel := context.WithTimeout(ctx, readIndexTimeout)
+	defer cancel()
+	var reply structs.ReadIndexReply
+	if err := s.pool.Call(ctx, addr, "Status.ReadIndex", &structs.ReadIndexRequest{}, &reply); err != nil {
+		return 0, fmt.Errorf("ask %s for a read index: %w", id, err)
+	}
+	return reply.Index, nil
+}
+
+// readIndexTimeout bounds one round, so that a leader that hangs costs a retry and not the request.
+const readIndexTimeout = 2 * time.Second
+
+// verifiedCommitIndex reads the commit index first and then proves, with a quorum, that this server
+// still led after that: everything acknowledged before is at or below the index. The term is
+// compared as well: a server that lost and regained leadership in between has a commit index that
+// may lag until its new term has committed something.
+func (s *Server) verifiedCommitIndex() (uint64, error) {
+	term := s.leadingTerm.Load()
+	if term == 0 || s.raft.CurrentTerm() != term {
+		return 0, errNotLeader()
+	}
+	index := s.raft.CommitIndex()
+	if err := waitFuture(s.raft.VerifyLeader(), readIndexTimeout); err != nil {
+		return 0, errNotLeader()
+	}
+	if s.raft.CurrentTerm() != term {
+		return 0, errNotLeader()
+	}
+	return index, nil
+}
+
+func errNotLeader() error { return structs.Errorf(structs.KindNoLeader, "no cluster leader") }

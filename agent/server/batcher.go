@@ -1,0 +1,294 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/debros/debros/state/fsm"
+	"github.com/debros/debros/structs"
+)
+
+const (
+	// entryCommandsMax and entryBytesMax bound one Raft entry (architecture section 3).
+	entryCommandsMax = 512
+	entryBytesMax    = 1 << 20
+	// inflightOpen: while this many entries are on their way, a batch that could still grow waits.
+	// One entry replicating and one being fsynced keep the pipeline busy; more would make smaller batches.
+	inflightOpen = 2
+	// inflightMax bounds entries on their way even when batches are closed early by conflicts.
+	inflightMax = 64
+	// queueMax bounds the commands waiting; a full queue makes callers wait for their own deadline.
+	queueMax = 4096
+	// commandOverheadBytes is what framing adds to a command, for the size bound.
+	commandOverheadBytes = 64
+)
+
+// proposer is the part of raft.Raft that the batcher uses.
+type proposer interface {
+	Apply(cmd []byte, timeout time.Duration) raft.ApplyFuture
+}
+
+// pending is one command waiting for its result.
+type pending struct {
+	cmd  structs.Command
+	keys []string // rows it writes; nil = gets an entry of its own
+	done chan outcome
+}
+
+type outcome struct {
+	result structs.CommandResult
+	index  uint64
+	err    error
+}
+
+// batcher packs the commands that wait at the same moment into one Raft entry, so that they share
+// one fsync and one round trip. One goroutine (run) owns the open batch; order of arrival is kept.
+type batcher struct {
+	raft  proposer
+	log   *slog.Logger
+	queue chan *pending
+
+	inflight atomic.Int32
+	freed    chan struct{} // capacity 1: an entry came back
+	wg       sync.WaitGroup
+}
+
+func newBatcher(r proposer, log *slog.Logger) *batcher {
+	return &batcher{raft: r, log: log, queue: make(chan *pending, queueMax), freed: make(chan struct{}, 1)}
+}
+
+// apply waits until the command is applied here, or ctx ends. A *structs.Error of KindUnknownResult
+// means that it may yet be applied.
+func (b *batcher) apply(ctx context.Context, t structs.CommandType, body any) (structs.CommandResult, uint64, error) {
+	data, err := structs.Encode(body)
+	if err != nil {
+		return structs.CommandResult{}, 0, err
+	}
+	p := &pending{cmd: structs.Command{Type: t, Body: data}, done: make(chan outcome, 1)}
+	if c, ok := body.(structs.Conflicter); ok {
+		p.keys = c.ConflictKeys()
+	}
+	select {
+	case b.queue <- p:
+	case <-ctx.Done():
+		return structs.CommandResult{}, 0, structs.Errorf(structs.KindUnavailable, "the write queue is full; nothing was written")
+	}
+	select {
+	case o := <-p.done:
+		return o.result, o.index, o.err
+	case <-ctx.Done():
+		return structs.CommandResult{}, 0, structs.Errorf(structs.KindUnknownResult,
+			"the request ended before the write was confirmed; it may or may not have been applied")
+	}
+}
+
+// run owns the open batch until ctx ends; commands still queued then fail as unavailable.
+func (b *batcher) run(ctx context.Context) {
+	defer b.wg.Wait()
+	defer b.drain()
+	var open batch
+	for {
+		if open.empty() {
+			select {
+			case p := <-b.queue:
+				open.add(p)
+			case <-ctx.Done():
+				return
+			}
+		}
+		next := b.fill(ctx, &open)
+		if ctx.Err() != nil {
+			open.fail(errStopping())
+			next.fail(errStopping())
+			return
+		}
+		b.propose(&open)
+		open = next
+	}
+}
+
+// fill grows the open batch until it should be proposed: at once while the pipeline has room, else
+// when it is full or closed by a conflict. It returns the batch to go on with.
+func (b *batcher) fill(ctx context.Context, open *batch) (next batch) {
+	closed := false
+	for {
+		room := int32(inflightOpen)
+		if closed {
+			room = inflightMax
+		}
+		if !closed {
+			closed = b.take(open, &next)
+			if closed {
+				continue
+			}
+		}
+		if b.inflight.Load() < room {
+			return next
+		}
+		queue := b.queue
+		if closed {
+			queue = nil
+		}
+		select {
+		case p := <-queue:
+			closed = place(p, open, &next)
+		case <-b.freed:
+		case <-ctx.Done():
+			return next
+		}
+	}
+}
+
+// take adds what is queued right now; true means the batch is closed.
+func (b *batcher) take(open, next *batch) bool {
+	for {
+		select {
+		case p := <-b.queue:
+			if place(p, open, next) {
+				return true
+			}
+		default:
+			return open.full()
+		}
+	}
+}
+
+// place puts p into the open batch, or, if it does not fit there, into the next one; true closes the open batch.
+func place(p *pending, open, next *batch) bool {
+	if !open.fits(p) {
+		next.add(p)
+		return true
+	}
+	open.add(p)
+	return open.full()
+}
+
+func (b *batcher) propose(open *batch) {
+	entry := structs.Entry{Time: time.Now().UnixNano(), Seed: rand.Uint64(), Commands: open.commands()}
+	waiting := open.waiting
+	data, err := fsm.EncodeEntry(&entry)
+	if err != nil {
+		failAll(waiting, err)
+		return
+	}
+	b.inflight.Add(1)
+	future := b.raft.Apply(data, 0)
+	b.wg.Go(func() {
+		err := future.Error()
+		b.inflight.Add(-1)
+		poke(b.freed)
+		if err != nil {
+			failAll(waiting, applyError(err))
+			return
+		}
+		deliver(waiting, future)
+	})
+}
+
+func deliver(waiting []*pending, future raft.ApplyFuture) {
+	results, ok := future.Response().([]structs.CommandResult)
+	if !ok || len(results) != len(waiting) {
+		failAll(waiting, fmt.Errorf("the fsm answered %T for %d commands", future.Response(), len(waiting)))
+		return
+	}
+	for i, p := range waiting {
+		p.done <- outcome{result: results[i], index: future.Index()}
+	}
+}
+
+func (b *batcher) drain() {
+	for {
+		select {
+		case p := <-b.queue:
+			p.done <- outcome{err: errStopping()}
+		default:
+			return
+		}
+	}
+}
+
+func failAll(waiting []*pending, err error) {
+	for _, p := range waiting {
+		p.done <- outcome{err: err}
+	}
+}
+
+func errStopping() error {
+	return structs.Errorf(structs.KindUnavailable, "the server is stopping; nothing was written")
+}
+
+// applyError says what a failed proposal means for the caller: whether anything may have been written.
+func applyError(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return structs.Errorf(structs.KindNoLeader, "this server is not the leader")
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return structs.Errorf(structs.KindUnavailable, "the raft queue is full; nothing was written")
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown), errors.Is(err, raft.ErrAbortedByRestore):
+		return structs.Errorf(structs.KindUnknownResult, "leadership was lost while writing; the write may or may not have been applied").
+			WithHint("read the key back, or use compare-and-set so that repeating the write is safe")
+	}
+	return fmt.Errorf("apply: %w", err)
+}
+
+// batch is one entry in the making.
+type batch struct {
+	waiting []*pending
+	keys    map[string]struct{}
+	bytes   int
+	alone   bool // holds a command that may write any row
+}
+
+func (b *batch) empty() bool { return len(b.waiting) == 0 }
+
+func (b *batch) full() bool {
+	return b.alone || len(b.waiting) >= entryCommandsMax || b.bytes >= entryBytesMax
+}
+
+// fits reports whether p may share this entry: within the bounds, and writing no row that another writes.
+func (b *batch) fits(p *pending) bool {
+	if b.empty() {
+		return true
+	}
+	if b.full() || p.keys == nil || b.bytes+p.size() > entryBytesMax {
+		return false
+	}
+	for _, k := range p.keys {
+		if _, ok := b.keys[k]; ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *batch) add(p *pending) {
+	b.waiting = append(b.waiting, p)
+	b.bytes += p.size()
+	b.alone = b.alone || p.keys == nil
+	if b.keys == nil {
+		b.keys = make(map[string]struct{}, len(p.keys))
+	}
+	for _, k := range p.keys {
+		b.keys[k] = struct{}{}
+	}
+}
+
+func (b *batch) commands() []structs.Command {
+	cmds := make([]structs.Command, len(b.waiting))
+	for i, p := range b.waiting {
+		cmds[i] = p.cmd
+	}
+	return cmds
+}
+
+func (b *batch) fail(err error) { failAll(b.waiting, err) }
+
+func (p *pending) size() int { return len(p.cmd.Body) + commandOverheadBytes }

@@ -1,0 +1,213 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/debros/debros/rpc"
+	"github.com/debros/debros/structs"
+)
+
+// raftChangeTimeout bounds a change of the configuration by an operator.
+const raftChangeTimeout = 10 * time.Second
+
+// unknownNode is shown for a server that membership does not know.
+const unknownNode = "(unknown)"
+
+// Raft implements rpc.Backend.
+func (s *Server) Raft() rpc.RaftOps { return raftOps{s} }
+
+// raftOps shows consensus to operators.
+type raftOps struct{ s *Server }
+
+// Leader implements rpc.RaftOps.
+func (o raftOps) Leader() (structs.NodeID, string) { return o.s.leader() }
+
+// Peers implements rpc.RaftOps.
+func (o raftOps) Peers() ([]string, error) {
+	conf, _, err := o.s.configuration()
+	if err != nil {
+		return nil, err
+	}
+	peers := make([]string, 0, len(conf.Servers))
+	for _, srv := range conf.Servers {
+		peers = append(peers, o.s.addressOf(srv))
+	}
+	return peers, nil
+}
+
+// Stats implements rpc.RaftOps.
+func (o raftOps) Stats() structs.ServerStatsReply {
+	stats := o.s.raft.Stats()
+	_, lastContact := o.s.LeaderInfo()
+	term, _ := strconv.ParseUint(stats["last_log_term"], 10, 64)
+	return structs.ServerStatsReply{
+		LastContact: lastContact, LastTerm: term, LastIndex: o.s.raft.LastIndex(),
+		HasConfiguration: o.s.hasConfiguration(),
+	}
+}
+
+// ReadIndex implements rpc.RaftOps.
+func (o raftOps) ReadIndex(ctx context.Context) (uint64, error) {
+	if !o.s.IsLeader() {
+		return 0, errNotLeader()
+	}
+	return o.s.reads.get(ctx)
+}
+
+// Configuration implements rpc.RaftOps.
+func (o raftOps) Configuration(ctx context.Context) (*structs.RaftConfigReply, error) {
+	conf, index, err := o.s.configuration()
+	if err != nil {
+		return nil, err
+	}
+	leader, _ := o.s.leader()
+	reply := &structs.RaftConfigReply{ConfigIndex: index}
+	var wg sync.WaitGroup
+	for _, srv := range conf.Servers {
+		row := &structs.RaftServer{
+			ID: structs.NodeID(srv.ID), Node: unknownNode, Address: o.s.addressOf(srv),
+			Leader: structs.NodeID(srv.ID) == leader, Voter: srv.Suffrage == raft.Voter,
+			ProtocolVersion: strconv.Itoa(int(raft.ProtocolVersionMax)),
+		}
+		if m, ok := o.s.member(row.ID); ok {
+			row.Node = m.Name
+		}
+		reply.Servers = append(reply.Servers, row)
+		wg.Go(func() {
+			if st, err := o.s.statsOf(ctx, row.ID, row.Address); err == nil {
+				row.LastIndex = st.LastIndex
+			}
+		})
+	}
+	wg.Wait()
+	return reply, nil
+}
+
+// RemovePeer implements rpc.RaftOps.
+func (o raftOps) RemovePeer(_ context.Context, id structs.NodeID, address string) (uint64, error) {
+	srv, err := o.s.findServer(id, address)
+	if err != nil {
+		return 0, err
+	}
+	f := o.s.raft.RemoveServer(srv.ID, 0, raftChangeTimeout)
+	if err := f.Error(); err != nil {
+		return 0, raftError("remove the server", err)
+	}
+	o.s.log.Warn("server removed from the raft configuration by an operator", "id", srv.ID, "address", srv.Address)
+	return f.Index(), nil
+}
+
+// TransferLeadership implements rpc.RaftOps.
+func (o raftOps) TransferLeadership(_ context.Context, id structs.NodeID, address string) error {
+	if id == "" && address == "" {
+		return raftError("hand leadership over", waitFuture(o.s.raft.LeadershipTransfer(), raftChangeTimeout))
+	}
+	srv, err := o.s.findServer(id, address)
+	if err != nil {
+		return err
+	}
+	if srv.Suffrage != raft.Voter {
+		return structs.Errorf(structs.KindInvalid, "server %s has no vote yet and cannot lead", srv.ID)
+	}
+	if structs.NodeID(srv.ID) == o.s.cfg.NodeID {
+		return nil
+	}
+	f := o.s.raft.LeadershipTransferToServer(srv.ID, raft.ServerAddress(o.s.addressOf(srv)))
+	return raftError("hand leadership over", waitFuture(f, raftChangeTimeout))
+}
+
+// AutopilotDefault implements rpc.RaftOps.
+func (o raftOps) AutopilotDefault() structs.AutopilotConfig { return o.s.cfg.Autopilot }
+
+// AutopilotHealth implements rpc.RaftOps.
+func (o raftOps) AutopilotHealth(context.Context) (*structs.AutopilotHealthReply, error) {
+	if !o.s.IsLeader() {
+		return nil, errNotLeader()
+	}
+	st := o.s.autoState.Load()
+	if st == nil {
+		return nil, structs.Errorf(structs.KindUnavailable, "autopilot has not examined the servers yet").WithHint("try again in a few seconds")
+	}
+	reply := &structs.AutopilotHealthReply{Healthy: st.Healthy, FailureTolerance: st.FailureTolerance, Leader: structs.NodeID(st.Leader)}
+	for _, v := range st.Voters {
+		reply.Voters = append(reply.Voters, structs.NodeID(v))
+	}
+	for _, srv := range st.Servers {
+		m, _ := o.s.member(structs.NodeID(srv.Server.ID))
+		reply.Servers = append(reply.Servers, structs.ServerHealth{
+			ID: structs.NodeID(srv.Server.ID), Name: srv.Server.Name, Address: string(srv.Server.Address),
+			SerfStatus: m.Status, Version: srv.Server.Version,
+			Leader: srv.State == "leader", Voter: srv.HasVotingRights(),
+			LastContact: srv.Stats.LastContact, LastTerm: srv.Stats.LastTerm, LastIndex: srv.Stats.LastIndex,
+			Healthy: srv.Health.Healthy, StableSince: srv.Health.StableSince,
+		})
+	}
+	sortByName(reply.Servers)
+	return reply, nil
+}
+
+func (s *Server) configuration() (raft.Configuration, uint64, error) {
+	f := s.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return raft.Configuration{}, 0, fmt.Errorf("read the raft configuration: %w", err)
+	}
+	return f.Configuration(), f.Index(), nil
+}
+
+// voters counts the voters of the configuration.
+func (s *Server) voters() (n int) {
+	conf, _, err := s.configuration()
+	if err != nil {
+		return 0
+	}
+	for _, srv := range conf.Servers {
+		if srv.Suffrage == raft.Voter {
+			n++
+		}
+	}
+	return n
+}
+
+// addressOf is where membership says a server is, else what the configuration says.
+func (s *Server) addressOf(srv raft.Server) string {
+	if m, ok := s.member(structs.NodeID(srv.ID)); ok {
+		return serverAddress(m)
+	}
+	return string(srv.Address)
+}
+
+// findServer finds a server of the configuration by id or address.
+func (s *Server) findServer(id structs.NodeID, address string) (raft.Server, error) {
+	conf, _, err := s.configuration()
+	if err != nil {
+		return raft.Server{}, err
+	}
+	for _, srv := range conf.Servers {
+		if (id != "" && structs.NodeID(srv.ID) == id) || (id == "" && (string(srv.Address) == address || s.addressOf(srv) == address)) {
+			return srv, nil
+		}
+	}
+	who := string(id)
+	if who == "" {
+		who = address
+	}
+	return raft.Server{}, structs.Errorf(structs.KindNotFound, "no server %q in the raft configuration", who).
+		WithHint("`debros operator raft list-peers` shows ids and addresses")
+}
+
+func raftError(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost):
+		return errNotLeader()
+	}
+	return structs.Errorf(structs.KindUnavailable, "could not %s: %v", what, err)
+}

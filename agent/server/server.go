@@ -1,0 +1,201 @@
+// Package server is a debros server: one voter of the Raft group that holds the cluster's state.
+//
+// It owns the Raft node with its log and snapshots, packs writes into entries (batcher), answers
+// how far a linearizable read must wait (read index), and, while it leads, keeps the replicated
+// state true: nodes from membership, sessions and keys past their TTL, dead servers, tombstones.
+// It implements rpc.Backend; it speaks no HTTP and opens no socket. DESIGN.md has the arguments.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	autopilot "github.com/hashicorp/raft-autopilot"
+
+	"github.com/debros/debros/rpc"
+	"github.com/debros/debros/rpc/transport"
+	"github.com/debros/debros/state"
+	"github.com/debros/debros/state/fsm"
+	"github.com/debros/debros/structs"
+)
+
+// Membership is what a server needs to know from gossip.
+type Membership interface {
+	Members() []structs.Member
+	RemoveFailed(name string, prune bool) error
+}
+
+// Server is one server of the cluster. Its zero value is of no use; New, then Start.
+type Server struct {
+	cfg    Config
+	log    *slog.Logger
+	store  *state.Store
+	fsm    *fsm.FSM
+	pool   *transport.Pool
+	table  map[string]transport.Method
+	stream map[string]transport.StreamMethod
+
+	members   Membership
+	raft      *raft.Raft
+	trans     *raft.NetworkTransport
+	logs      *logStore
+	snaps     raft.SnapshotStore
+	autopilot *autopilot.Autopilot
+	batch     *batcher
+	reads     *readIndexer
+	ttl       *sessionTimers
+	claims    claimBook
+
+	// leadingTerm is the Raft term in which this server leads and has brought the state up to date; 0 = it does not lead.
+	leadingTerm atomic.Uint64
+	limits      atomic.Pointer[rpc.Limits]
+	autoState   atomic.Pointer[autopilot.State]
+	reconcileCh chan struct{} // capacity 1: membership changed, look again
+	reloadCh    chan struct{} // capacity 1: state was replaced by a restore
+	bootstrapCh chan struct{} // capacity 1: membership changed, try to bootstrap
+	fatalCh     chan error    // capacity 1: the node must stop
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	closed atomic.Bool
+}
+
+// New checks the configuration and builds a server that is not running yet. pool reaches the other servers.
+func New(cfg Config, pool *transport.Pool) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	store := state.New()
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, store: store, pool: pool,
+		fsm:         fsm.New(store, cfg.Logger),
+		reconcileCh: make(chan struct{}, 1),
+		reloadCh:    make(chan struct{}, 1),
+		bootstrapCh: make(chan struct{}, 1),
+		fatalCh:     make(chan error, 1),
+		ctx:         ctx, cancel: cancel,
+	}
+	s.SetLimits(cfg.Limits)
+	s.reads = newReadIndexer(ctx.Done(), s.fetchReadIndex)
+	s.ttl = newSessionTimers(s.expireSession)
+	s.table = make(map[string]transport.Method)
+	for _, m := range s.Methods() {
+		s.table[m.Name] = m
+	}
+	s.stream = make(map[string]transport.StreamMethod)
+	for _, m := range s.Streams() {
+		s.stream[m.Name] = m
+	}
+	return s, nil
+}
+
+// Methods and Streams are what the transport must serve for this server.
+func (s *Server) Methods() []transport.Method { return append(rpc.Methods(s), s.claimMethod()) }
+
+// Streams: see Methods.
+func (s *Server) Streams() []transport.StreamMethod { return rpc.Streams(s) }
+
+// Start opens the log and runs Raft over layer. On an error everything begun is undone.
+func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
+	s.members = m
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	notifyCh := make(chan bool, 16)
+	if err := s.openRaft(layer, notifyCh); err != nil {
+		return err
+	}
+	s.batch = newBatcher(s.raft, s.log)
+	s.newAutopilot()
+	s.wg.Go(func() { s.batch.run(s.ctx) })
+	s.wg.Go(func() { s.reads.run(s.ctx) })
+	s.wg.Go(func() { s.followLeadership(notifyCh) })
+	s.wg.Go(func() { s.bootstrap(s.ctx) })
+	return nil
+}
+
+// MembershipChanged tells the server to look at the members again. It never blocks.
+func (s *Server) MembershipChanged() {
+	poke(s.reconcileCh)
+	poke(s.bootstrapCh)
+}
+
+// Fatal delivers the reason for which this node must stop: its disk failed, so what it says could fork the replicas.
+func (s *Server) Fatal() <-chan error { return s.fatalCh }
+
+func (s *Server) fail(err error) {
+	select {
+	case s.fatalCh <- err:
+	default:
+	}
+}
+
+// LeaderKnown reports whether this server knows a leader now.
+func (s *Server) LeaderKnown() bool {
+	_, id := s.raft.LeaderWithID()
+	return id != ""
+}
+
+// IsLeader reports whether this server leads and is ready to serve as leader.
+func (s *Server) IsLeader() bool { return s.leadingTerm.Load() != 0 }
+
+// Close hands leadership over if it can, stops Raft and waits for every goroutine. Idempotent.
+func (s *Server) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	var errs []error
+	if s.raft != nil {
+		if s.raft.State() == raft.Leader && s.voters() > 1 {
+			if err := waitFuture(s.raft.LeadershipTransfer(), s.cfg.transferTimeout()); err != nil {
+				s.log.Warn("leadership was not handed over before stopping", "error", err)
+			}
+		}
+		s.cancel()
+		if err := s.raft.Shutdown().Error(); err != nil {
+			errs = append(errs, fmt.Errorf("stop raft: %w", err))
+		}
+	}
+	s.cancel()
+	s.wg.Wait()
+	s.ttl.stop()
+	if s.trans != nil {
+		s.trans.Close()
+	}
+	if s.logs != nil {
+		if err := s.logs.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close raft log: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// poke puts a token into a channel of capacity 1; one that is there already says the same.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// waitFuture waits for a Raft future, at most d.
+func waitFuture(f raft.Future, d time.Duration) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(d):
+		return fmt.Errorf("no answer within %s", d)
+	}
+}

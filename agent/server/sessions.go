@@ -1,0 +1,131 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-metrics"
+
+	"github.com/debros/debros/structs"
+)
+
+// sessionTTLFactor: a session ends at this many times its TTL without renewal. The holder counts
+// its own lease from the last renewal it knows of; the margin covers clocks, scheduling and a
+// change of leader, so a holder always gives up before the cluster gives its locks away.
+const sessionTTLFactor = 2
+
+// sessionKey names a session across namespaces.
+type sessionKey struct {
+	ns structs.Namespace
+	id string
+}
+
+// sessionTimers are the leader's clocks for sessions with a TTL. A new leader starts them all
+// anew, so a session may live longer than its TTL, never shorter.
+type sessionTimers struct {
+	expire func(sessionKey)
+
+	// mu protects the following.
+	mu      sync.Mutex
+	timers  map[sessionKey]*time.Timer
+	stopped bool
+	wg      sync.WaitGroup
+}
+
+func newSessionTimers(expire func(sessionKey)) *sessionTimers {
+	return &sessionTimers{expire: expire, timers: make(map[sessionKey]*time.Timer)}
+}
+
+// reset starts a session's clock again; ttl 0 stops it.
+func (t *sessionTimers) reset(k sessionKey, ttl time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if old, ok := t.timers[k]; ok {
+		old.Stop()
+		delete(t.timers, k)
+	}
+	if ttl <= 0 || t.stopped {
+		return
+	}
+	t.timers[k] = time.AfterFunc(ttl*sessionTTLFactor, func() { t.fire(k) })
+}
+
+func (t *sessionTimers) fire(k sessionKey) {
+	t.mu.Lock()
+	_, ok := t.timers[k]
+	delete(t.timers, k)
+	if !ok || t.stopped {
+		t.mu.Unlock()
+		return
+	}
+	t.wg.Add(1)
+	t.mu.Unlock()
+	defer t.wg.Done()
+	t.expire(k)
+}
+
+// clear stops every clock: this server no longer leads.
+func (t *sessionTimers) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, timer := range t.timers {
+		timer.Stop()
+		delete(t.timers, k)
+	}
+}
+
+// stop stops every clock for good and waits for those that have just rung.
+func (t *sessionTimers) stop() {
+	t.clear()
+	t.mu.Lock()
+	t.stopped = true
+	t.mu.Unlock()
+	t.wg.Wait()
+}
+
+// armSessions starts the clocks of all sessions in the state.
+func (s *Server) armSessions() {
+	for _, sess := range s.store.SessionsAll() {
+		s.ttl.reset(sessionKey{sess.Namespace, sess.ID}, sess.TTLDuration())
+	}
+}
+
+// noteSession keeps the clocks true to a session request that was just applied.
+func (s *Server) noteSession(r *structs.SessionRequest) {
+	k := sessionKey{r.Namespace, r.Session.ID}
+	if r.Op == structs.SessionCreate {
+		s.ttl.reset(k, r.Session.TTLDuration())
+		return
+	}
+	s.ttl.reset(k, 0)
+}
+
+// RenewSession implements rpc.Backend.
+func (s *Server) RenewSession(_ context.Context, sess *structs.Session) error {
+	if !s.IsLeader() {
+		return errNotLeader()
+	}
+	s.ttl.reset(sessionKey{sess.Namespace, sess.ID}, sess.TTLDuration())
+	return nil
+}
+
+// expireSession ends a session whose clock ran out. If the command cannot be applied, the clock is
+// started again, or the session would live for ever under this leader.
+func (s *Server) expireSession(k sessionKey) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.HoldTimeout)
+	defer cancel()
+	req := &structs.SessionRequest{
+		WriteOptions: structs.WriteOptions{Namespace: k.ns},
+		Op:           structs.SessionDestroy, Session: structs.Session{ID: k.id, Namespace: k.ns}, Why: "ttl",
+	}
+	if _, _, err := s.Apply(ctx, structs.CommandSession, req); err != nil {
+		s.log.Warn("a session past its TTL was not ended yet", "session", k.id, "namespace", k.ns, "error", err)
+		if s.IsLeader() {
+			s.ttl.reset(k, structs.SessionTTLMin)
+		}
+		return
+	}
+	s.log.Info("session ended: its TTL ran out", "session", k.id, "namespace", k.ns)
+	metrics.IncrCounter([]string{"server", "session", "expired"}, 1)
+}

@@ -1,0 +1,109 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/debros/debros/internal/version"
+	"github.com/debros/debros/state/archive"
+	"github.com/debros/debros/state/fsm"
+	"github.com/debros/debros/structs"
+)
+
+// restoreTimeout bounds the hand-over of a restored state to Raft.
+const restoreTimeout = 10 * time.Minute
+
+// SnapshotSave implements rpc.RaftOps.
+func (o raftOps) SnapshotSave(_ context.Context, w io.Writer) error {
+	meta, rc, err := o.s.takeSnapshot()
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	return archive.Write(w, archive.Meta{
+		ID: meta.ID, Index: meta.Index, Term: meta.Term, CreatedAt: time.Now().UTC(),
+		NodeID: string(o.s.cfg.NodeID), Build: version.Version(), SizeBytes: meta.Size,
+	}, rc)
+}
+
+// takeSnapshot asks Raft for a snapshot of now; when nothing changed since the last, that one serves.
+func (s *Server) takeSnapshot() (*raft.SnapshotMeta, io.ReadCloser, error) {
+	f := s.raft.Snapshot()
+	err := f.Error()
+	if err == nil {
+		return f.Open()
+	}
+	if err != raft.ErrNothingNewToSnapshot {
+		return nil, nil, fmt.Errorf("take a snapshot: %w", err)
+	}
+	list, err := s.snaps.List()
+	if err != nil || len(list) == 0 {
+		return nil, nil, structs.Errorf(structs.KindUnavailable, "there is nothing to save yet")
+	}
+	return s.snaps.Open(list[0].ID)
+}
+
+// SnapshotRestore implements rpc.RaftOps. Nothing is proposed before the whole archive was read,
+// its sums compared and every record decoded.
+func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, error) {
+	if !o.s.IsLeader() {
+		return 0, errNotLeader()
+	}
+	tmp, err := os.CreateTemp(o.s.cfg.DataDir, "restore-*.tmp")
+	if err != nil {
+		return 0, fmt.Errorf("make room for the archive: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	defer tmp.Close()
+	meta, err := o.s.verifyArchive(r, tmp)
+	if err != nil {
+		return 0, err
+	}
+	size, err := tmp.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	sm := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, ID: meta.ID, Index: meta.Index, Term: meta.Term, Size: size}
+	if err := o.s.raft.Restore(sm, tmp, restoreTimeout); err != nil {
+		return 0, fmt.Errorf("restore: %w", err)
+	}
+	// Raft ends a restore with an entry that no FSM sees; one that it does see lets every server
+	// tell that it has caught up (linearizable reads wait for it).
+	_, index, err := o.s.apply(ctx, structs.CommandNone, &struct{}{})
+	if err != nil {
+		return 0, err
+	}
+	poke(o.s.reloadCh)
+	poke(o.s.reconcileCh)
+	o.s.log.Warn("the state of the cluster was replaced by a snapshot", "snapshot", meta.ID, "index", index)
+	return index, nil
+}
+
+// verifyArchive writes the state in the archive to tmp and decodes it once to its end.
+func (s *Server) verifyArchive(r io.Reader, tmp *os.File) (archive.Meta, error) {
+	meta, err := archive.Read(r, tmp)
+	if err != nil {
+		return meta, structs.Errorf(structs.KindInvalid, "the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
+	}
+	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+		return meta, err
+	}
+	if _, err := fsm.Verify(tmp); err != nil {
+		return meta, structs.Errorf(structs.KindInvalid, "the state in the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
+	}
+	return meta, nil
+}
+
+func sortByName(servers []structs.ServerHealth) {
+	sort.Slice(servers, func(i, j int) bool { return strings.Compare(servers[i].Name, servers[j].Name) < 0 })
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const modulePath = "github.com/debros/debros"
+
+// layout is the import table: every package of the project and the packages of the project that it
+// may import. A new package or a new edge is a reviewed line here.
+var layout = map[string][]string{
+	"":        {"command"},
+	"structs": {},
+
+	"internal/acl":        {"structs"},
+	"internal/atomicfile": {},
+	"internal/creds":      {"structs", "internal/atomicfile"},
+	"internal/logging":    {},
+	"internal/version":    {},
+
+	"state":         {"structs"},
+	"state/fsm":     {"state", "structs"},
+	"state/archive": {"structs"},
+
+	"rpc":           {"internal/acl", "rpc/transport", "state", "structs"},
+	"rpc/transport": {"internal/creds", "structs"},
+
+	"agent": {"agent/config", "agent/gossip", "agent/httpapi", "agent/retryjoin", "agent/router", "agent/server", "agent/telemetry",
+		"internal/acl", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "rpc", "rpc/transport", "structs"},
+	"agent/agenttest": {"agent", "agent/config", "internal/logging"},
+	"agent/config":    {"internal/creds", "structs"},
+	"agent/gossip":    {"internal/atomicfile", "internal/logging", "structs"},
+	"agent/httpapi":   {"internal/acl", "structs"},
+	"agent/retryjoin": {},
+	"agent/router":    {"rpc/transport", "structs"},
+	"agent/server":    {"internal/acl", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "structs"},
+	"agent/telemetry": {},
+
+	"api": {},
+	"command": {"agent", "agent/config", "agent/server", "api", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version",
+		"state/archive", "state/fsm", "structs"},
+
+	"test/harness": {"api"},
+	"test/bench":   {"api", "test/harness"},
+}
+
+type pkg struct {
+	ImportPath, Doc              string
+	Imports, GoFiles             []string
+	TestImports, XTestImports    []string
+}
+
+// goList runs `go list` over the project; test packages are listed by their own package.
+func goList(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,GoFiles,TestGoFiles,TestImports,XTestImports", "./...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+func own(importPath string) (string, bool) {
+	if importPath == modulePath {
+		return "", true
+	}
+	return strings.CutPrefix(importPath, modulePath+"/")
+}
+
+func TestLayoutImportsFollowTheTable(t *testing.T) {
+	for _, p := range goList(t) {
+		name, _ := own(p.ImportPath)
+		if strings.HasPrefix(name, "examples/") {
+			continue // examples import api, as any program would
+		}
+		allowed, known := layout[name]
+		if !known {
+			t.Errorf("package %q is not in the layout table", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if dep, ok := own(imp); ok && !slices.Contains(allowed, dep) {
+				t.Errorf("package %q imports %q: not in the layout table", name, dep)
+			}
+		}
+	}
+}
+
+func TestLayoutPackagesHaveAPackageComment(t *testing.T) {
+	for _, p := range goList(t) {
+		if len(p.GoFiles) > 0 && p.Doc == "" {
+			t.Errorf("package %s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+func TestLayoutApiNeedsTheStandardLibraryOnly(t *testing.T) {
+	for _, p := range goList(t) {
+		if name, _ := own(p.ImportPath); name != "api" {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if strings.Contains(strings.Split(imp, "/")[0], ".") {
+				t.Errorf("api imports %s", imp)
+			}
+		}
+	}
+}
+
+func TestLayoutOnlyRegistryAndMainKnowTheCLILibrary(t *testing.T) {
+	out, err := exec.Command("git", "grep", "-l", `"github.com/mitchellh/cli"`, "--", "*.go").Output()
+	if err != nil {
+		t.Skip("SKIPPED: not a git checkout")
+	}
+	for _, file := range strings.Fields(string(out)) {
+		if file != "command/registry.go" && file != "main.go" && file != "layout_test.go" && !strings.HasSuffix(file, "_test.go") {
+			t.Errorf("%s imports mitchellh/cli", file)
+		}
+	}
+}
+
+func TestLayoutFilesStaySmall(t *testing.T) {
+	out, err := exec.Command("git", "ls-files", "*.go").Output()
+	if err != nil {
+		t.Skip("SKIPPED: not a git checkout")
+	}
+	const linesMax = 600
+	for _, file := range strings.Fields(string(out)) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue // deleted in the work tree
+		}
+		if n := strings.Count(string(data), "\n"); n > linesMax {
+			t.Errorf("%s has %d lines; split it (at most %d)", file, n, linesMax)
+		}
+	}
+}
