@@ -25,8 +25,10 @@ func (s *service) catalogNodes(ctx context.Context, c call, req *structs.NodeLis
 	name := func(n *structs.Node) string { return n.Name }
 	return s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
 		idx, all := s.b.State().NodeList(ws)
-		idx, rep.Nodes, rep.NextToken = gather(perPage(&req.QueryOptions), after, fetchSlice(idx, all, name), name,
-			func(n *structs.Node) bool { return c.may.NodeRead(n.Name) })
+		idx, rep.Nodes, rep.NextToken = pager[*structs.Node]{
+			fetch: fetchSlice(idx, all, name), key: name,
+			see: func(n *structs.Node) bool { return c.may.NodeRead(n.Name) },
+		}.page(perPage(&req.QueryOptions), after)
 		return idx, len(rep.Nodes) > 0
 	})
 }

@@ -79,12 +79,14 @@ func (s *service) kvList(ctx context.Context, c call, req *structs.KVListRequest
 		return err
 	}
 	return s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
-		fetch := func(after string, limit int) (uint64, []*structs.KVPair, bool) {
-			return s.b.State().KVList(ws, c.ns, req.Prefix, after, limit)
-		}
-		idx, rep.Entries, rep.NextToken = gather(perPage(&req.QueryOptions), after, fetch,
-			func(e *structs.KVPair) string { return e.Key },
-			func(e *structs.KVPair) bool { return c.may.KVRead(c.ns, e.Key) })
+		idx, rep.Entries, rep.NextToken = pager[*structs.KVPair]{
+			fetch: func(after string, limit int) (uint64, []*structs.KVPair, bool) {
+				return s.b.State().KVList(ws, c.ns, req.Prefix, after, limit)
+			},
+			key:  func(e *structs.KVPair) string { return e.Key },
+			see:  func(e *structs.KVPair) bool { return c.may.KVRead(c.ns, e.Key) },
+			size: func(e *structs.KVPair) int { return len(e.Key) + len(e.Value) },
+		}.page(perPage(&req.QueryOptions), after)
 		return idx, len(rep.Entries) > 0
 	})
 }
@@ -105,11 +107,14 @@ func (s *service) kvKeys(ctx context.Context, c call, req *structs.KVListRequest
 		return c.may.KVRead(c.ns, key)
 	}
 	return s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
-		fetch := func(after string, limit int) (uint64, []string, bool) {
-			return s.b.State().KVKeys(ws, c.ns, req.Prefix, req.Separator, after, limit)
-		}
-		idx, rep.Keys, rep.NextToken = gather(perPage(&req.QueryOptions), after, fetch,
-			func(k string) string { return k }, see)
+		idx, rep.Keys, rep.NextToken = pager[string]{
+			fetch: func(after string, limit int) (uint64, []string, bool) {
+				return s.b.State().KVKeys(ws, c.ns, req.Prefix, req.Separator, after, limit)
+			},
+			key:  func(k string) string { return k },
+			see:  see,
+			size: func(k string) int { return len(k) },
+		}.page(perPage(&req.QueryOptions), after)
 		return idx, len(rep.Keys) > 0
 	})
 }

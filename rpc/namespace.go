@@ -66,8 +66,10 @@ func (s *service) namespaceList(ctx context.Context, c call, req *structs.Namesp
 	name := func(n *structs.NamespaceInfo) string { return string(n.Name) }
 	return s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
 		idx, all := s.b.State().NamespaceList(ws)
-		idx, rep.Namespaces, rep.NextToken = gather(perPage(&req.QueryOptions), after, fetchSlice(idx, all, name), name,
-			func(n *structs.NamespaceInfo) bool { return c.may.NamespaceRead(n.Name) })
+		idx, rep.Namespaces, rep.NextToken = pager[*structs.NamespaceInfo]{
+			fetch: fetchSlice(idx, all, name), key: name,
+			see: func(n *structs.NamespaceInfo) bool { return c.may.NamespaceRead(n.Name) },
+		}.page(perPage(&req.QueryOptions), after)
 		return idx, len(rep.Namespaces) > 0
 	})
 }

@@ -59,36 +59,57 @@ func errToken() error {
 		WithHint("pass the token of the page before unchanged, with the same prefix, or none to begin again")
 }
 
-// gather collects one page of what the caller may see; limit 0 = everything. fetch reads at most
-// limit items after a key, in key order. Items that the caller may not see do not shorten the page,
-// and their keys never end up in a token: it holds the last key that was shown.
-func gather[T any](limit int, after string, fetch func(after string, limit int) (idx uint64, items []T, more bool), key func(T) string, see func(T) bool) (idx uint64, page []T, next string) {
+// pageBytesMax ends a page early, so that a page of large values stays far below what the transport
+// carries in one message. It binds only those who asked for pages: the others want everything.
+const pageBytesMax = 16 << 20
+
+// fetchFunc reads at most limit items after a key, in key order.
+type fetchFunc[T any] func(after string, limit int) (idx uint64, items []T, more bool)
+
+// pager says how a list is cut into pages.
+type pager[T any] struct {
+	fetch fetchFunc[T]
+	key   func(T) string
+	see   func(T) bool // may the caller see it?
+	size  func(T) int  // bytes; nil = small
+}
+
+// page collects one page of what the caller may see; limit 0 = everything. Items that the caller may
+// not see do not shorten the page, and their keys never end up in a token: it holds the last key
+// that was shown.
+func (p pager[T]) page(limit int, after string) (idx uint64, page []T, next string) {
+	bytes := 0
 	for {
 		want := 0
 		if limit > 0 {
 			want = limit - len(page)
 		}
-		i, items, more := fetch(after, want)
+		i, items, more := p.fetch(after, want)
 		if idx == 0 {
 			idx = i // of the first fetch: an index that is too old costs a wake-up, too new loses one
 		}
-		for _, it := range items {
-			if see(it) {
-				page = append(page, it)
+		for n, it := range items {
+			if !p.see(it) {
+				continue
+			}
+			page = append(page, it)
+			if p.size != nil {
+				bytes += p.size(it)
+			}
+			full := limit > 0 && (len(page) == limit || bytes >= pageBytesMax)
+			if full && (more || n < len(items)-1) {
+				return idx, page, encodeToken(p.key(it))
 			}
 		}
-		switch {
-		case !more || limit <= 0 || len(items) == 0:
+		if !more || len(items) == 0 {
 			return idx, page, ""
-		case len(page) == limit:
-			return idx, page, encodeToken(key(page[limit-1]))
 		}
-		after = key(items[len(items)-1])
+		after = p.key(items[len(items)-1])
 	}
 }
 
 // fetchSlice is a fetch over items that are all in memory.
-func fetchSlice[T any](idx uint64, items []T, key func(T) string) func(after string, limit int) (uint64, []T, bool) {
+func fetchSlice[T any](idx uint64, items []T, key func(T) string) fetchFunc[T] {
 	items = slices.SortedFunc(slices.Values(items), func(a, b T) int { return strings.Compare(key(a), key(b)) })
 	return func(after string, limit int) (uint64, []T, bool) {
 		rest := items

@@ -189,8 +189,10 @@ func (s *service) listSessions(ctx context.Context, c call, o *structs.QueryOpti
 	id := func(x *structs.Session) string { return x.ID }
 	return s.query(ctx, o, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
 		idx, all := get(ws)
-		idx, rep.Sessions, rep.NextToken = gather(perPage(o), after, fetchSlice(idx, all, id), id,
-			func(x *structs.Session) bool { return c.may.SessionRead(c.ns, x.Node) })
+		idx, rep.Sessions, rep.NextToken = pager[*structs.Session]{
+			fetch: fetchSlice(idx, all, id), key: id,
+			see: func(x *structs.Session) bool { return c.may.SessionRead(c.ns, x.Node) },
+		}.page(perPage(o), after)
 		return idx, len(rep.Sessions) > 0
 	})
 }

@@ -84,7 +84,7 @@ func (s *service) checkTxn(c call, in []structs.TxnOp) (ops []structs.TxnOp, ref
 	ops = make([]structs.TxnOp, 0, len(in))
 	for i, op := range in {
 		if op.KV == nil {
-			refused = append(refused, structs.TxnError{OpIndex: i, What: "the operation is empty"})
+			refused = append(refused, structs.TxnError{OpIndex: i, What: "no operation specified"})
 			continue
 		}
 		if err := mayTxnKV(c, op.KV); err != nil {
@@ -128,7 +128,12 @@ func mayTxnKV(c call, op *structs.TxnKVOp) error {
 	return mayWriteKV(c, op.Verb, key)
 }
 
+// checkTxnKV refuses what the store must never see in its log, a verb above all that an older
+// server might not know. The first text is Consul's: its clients may look for it.
 func checkTxnKV(op *structs.TxnKVOp, lim Limits) error {
+	if op.Pair.Key == "" && op.Verb != structs.KVDeleteTree {
+		return structs.Errorf(structs.KindInvalid, "Must provide key")
+	}
 	if !readVerb(op.Verb) {
 		return checkKV(op.Verb, &op.Pair, op.TTL, lim)
 	}
