@@ -54,8 +54,9 @@ type Local interface {
 	Maintenance(ctx context.Context, enable bool, reason string) error
 	// Coordinates are the network coordinates that gossip knows, of all members.
 	Coordinates() []structs.Coordinate
-	// Keyring does op to the gossip keys of every member; key is base64, "" for a list.
-	Keyring(ctx context.Context, op structs.KeyringOp, key string) (KeyringReport, error)
+	// Keyring does op to the gossip keys of every member; key is base64, "" for a list. The reply
+	// counts keys; some members failing is no error as long as the reply's Messages name them.
+	Keyring(ctx context.Context, op structs.KeyringOp, key string) (*structs.KeyringResponse, error)
 	// Authorize asks whether the token may do op to this agent. The answer is nil or KindDenied.
 	Authorize(ctx context.Context, token string, op AgentOp) error
 	// Version names this build.
@@ -67,12 +68,14 @@ type AgentOp string
 
 // What a request does to the agent.
 const (
-	AgentRead    AgentOp = "agent:read"
-	AgentWrite   AgentOp = "agent:write"
-	NodeRead     AgentOp = "node:read"
-	KeyringRead  AgentOp = "keyring:read"
-	KeyringWrite AgentOp = "keyring:write"
-	OperatorRead AgentOp = "operator:read"
+	AgentRead     AgentOp = "agent:read"
+	AgentWrite    AgentOp = "agent:write"
+	NodeRead      AgentOp = "node:read"
+	NodeWrite     AgentOp = "node:write"
+	KeyringRead   AgentOp = "keyring:read"
+	KeyringWrite  AgentOp = "keyring:write"
+	OperatorRead  AgentOp = "operator:read"
+	OperatorWrite AgentOp = "operator:write"
 )
 
 // Self is what /v1/agent/self says.
@@ -105,24 +108,16 @@ type ReloadReport struct {
 	NeedsRestart []string // keys that differ from what runs and were left alone
 }
 
-// KeyringReport is one pool's answer to a keyring operation. JSON is Consul's.
-type KeyringReport struct {
-	Keys        map[string]int    // key (base64) to the number of members that have it
-	PrimaryKeys map[string]int    // key to the number of members that encrypt with it
-	NumNodes    int               // members asked
-	Messages    map[string]string `json:",omitempty"` // member to its complaint
-}
-
 // Version is what /v1/agent/version says.
 type Version struct {
-	SHA               string
-	BuildDate         string
-	HumanVersion      string
-	FIPS              string
-	Protocol          int
-	FSM               int
-	GoVersion         string
-	GoOS              string
-	GoArch            string
-	ConsulAPILevel    string // version of the Consul API that the compatible routes follow
+	SHA            string
+	BuildDate      string
+	HumanVersion   string
+	FIPS           string
+	Protocol       int
+	FSM            int
+	GoVersion      string
+	GoOS           string
+	GoArch         string
+	ConsulAPILevel string // version of the Consul API that the compatible routes follow
 }

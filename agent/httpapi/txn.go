@@ -1,0 +1,181 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/debros/debros/structs"
+)
+
+func txnRoutes() []route {
+	return []route{{
+		method: "PUT", pattern: "/v1/txn", handle: txn, errors: textErrors,
+		doc:    "Do several operations, all or none. With reads only, nothing is written to the log.",
+		params: "the consistency parameters, for transactions of reads only",
+		body:   "a JSON list of `{\"KV\": {\"Verb\", \"Key\", \"Value\" (base64), \"Flags\", \"Index\", \"Session\", \"TTL\" (duration)}}`; verbs: set cas lock unlock get get-tree get-or-empty check-index check-session check-not-exists delete delete-tree delete-cas",
+		reply:  "`{\"Results\", \"Errors\"}`; 409 with every failing operation in Errors when nothing was done",
+	}}
+}
+
+// txnOp is one operation as Consul's clients send it. encoding/json matches names in any case.
+type txnOp struct {
+	KV *txnKV
+	// Of Consul's catalog, refused by name rather than taken for an empty operation.
+	Node, Service, Check, Session json.RawMessage
+}
+
+type txnKV struct {
+	Verb      structs.KVOp
+	Key       string
+	Value     *string // base64
+	Flags     uint64
+	Index     uint64
+	Session   string
+	Namespace structs.Namespace
+	TTL       structs.ReadableDuration
+}
+
+func txn(c *call) error {
+	o, err := c.query()
+	if err != nil {
+		return err
+	}
+	limit := c.h.limits.txnBodyBytesMax()
+	if err := c.refuseLong(limit, "limits.txn_bytes_max"); err != nil {
+		return err
+	}
+	ops, err := decodeTxn(http.MaxBytesReader(c.w, c.r.Body, limit), c.h.limits.TxnOpsMax, &c.ns)
+	if err != nil {
+		return c.txnBodyError(err, limit)
+	}
+	var rep structs.TxnReply
+	if readOnly(ops) {
+		o.Index, o.PerPage, o.NextToken = 0, 0, "" // a transaction neither blocks nor pages
+		o.Namespace = c.ns
+		err = c.rpc("Txn.Read", &structs.TxnReadRequest{QueryOptions: o, Ops: ops}, &rep)
+	} else {
+		err = c.rpc("Txn.Apply", &structs.TxnRequest{WriteOptions: c.write(), Ops: ops}, &rep)
+	}
+	if err != nil {
+		return err
+	}
+	c.meta(&rep.QueryMeta)
+	status := http.StatusOK
+	if len(rep.Errors) > 0 {
+		status, rep.Results = http.StatusConflict, nil
+	}
+	for i, r := range rep.Results {
+		if r.KV != nil {
+			kv := shown(r.KV)
+			rep.Results[i].KV = &kv
+		}
+	}
+	return c.json(status, structs.TxnResponse{Results: rep.Results, Errors: rep.Errors})
+}
+
+// txnBodyError tells a body that is too long from one that makes no sense.
+func (c *call) txnBodyError(err error, limit int64) error {
+	if kind := structs.KindOf(err); kind == structs.KindInvalid || kind == structs.KindTooLarge {
+		return err
+	}
+	return c.bodyError(err, limit, "limits.txn_bytes_max")
+}
+
+// readOnly reports whether no operation writes. An unknown verb counts as a write: the endpoint
+// then reports it among the failing operations.
+func readOnly(ops []structs.TxnOp) bool {
+	for _, op := range ops {
+		switch op.KV.Verb {
+		case structs.KVGet, structs.KVGetTree, structs.KVGetOrEmpty,
+			structs.KVCheckIndex, structs.KVCheckSession, structs.KVCheckNotExists:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// decodeTxn reads a JSON list of operations, at most opsMax: it stops reading at the one too many,
+// so that a body of a million empty operations never becomes a million structs. ns is the request's
+// namespace; operations may name it, and one that names another is refused.
+func decodeTxn(r io.Reader, opsMax int, ns *structs.Namespace) ([]structs.TxnOp, error) {
+	dec := json.NewDecoder(r)
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return nil, txnSyntax(err)
+	}
+	var ops []structs.TxnOp
+	for dec.More() {
+		if len(ops) == opsMax {
+			return nil, structs.Errorf(structs.KindTooLarge, "Transaction contains too many operations: the limit is %d", opsMax).
+				WithHint("the limit is limits.txn_ops_max in the agent's configuration")
+		}
+		var op txnOp
+		if err := dec.Decode(&op); err != nil {
+			return nil, txnSyntax(err)
+		}
+		kv, err := op.kv(ns)
+		if err != nil {
+			return nil, invalid("operation %d: %v", len(ops), err)
+		}
+		ops = append(ops, structs.TxnOp{KV: kv})
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, txnSyntax(err)
+	}
+	// What follows the list must be blank, and be it only to see an end of the body.
+	rest, err := io.ReadAll(io.MultiReader(dec.Buffered(), r))
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, invalid("the request body goes on after the list of operations")
+	}
+	return ops, nil
+}
+
+// txnSyntax keeps errors of the reader (too long, cut off by the network) as they are.
+func txnSyntax(err error) error {
+	switch err.(type) {
+	case nil:
+		return invalid("the request body is not a JSON list of operations")
+	case *http.MaxBytesError:
+		return err
+	}
+	return invalid("the request body is not a JSON list of operations: %v", err)
+}
+
+// kv is the operation as the endpoint wants it. Verbs and keys are the endpoint's to judge.
+func (op *txnOp) kv(ns *structs.Namespace) (*structs.TxnKVOp, error) {
+	if op.KV == nil {
+		for name, raw := range map[string]json.RawMessage{"Node": op.Node, "Service": op.Service, "Check": op.Check, "Session": op.Session} {
+			if len(raw) > 0 && string(raw) != "null" {
+				return nil, fmt.Errorf("operations on %s are not supported here", name)
+			}
+		}
+		return nil, fmt.Errorf("no KV in it")
+	}
+	in := op.KV
+	if in.Namespace != "" && in.Namespace != *ns {
+		if *ns != "" || !structs.ValidNamespace(in.Namespace) {
+			return nil, fmt.Errorf("namespace %q is not the request's: a transaction stays in one", shorten(string(in.Namespace)))
+		}
+		*ns = in.Namespace // the request named none: the first operation's counts
+	}
+	out := &structs.TxnKVOp{
+		Verb: in.Verb,
+		Pair: structs.KVPair{Key: in.Key, Flags: in.Flags, Session: in.Session, ModifyIndex: in.Index},
+		TTL:  int64(in.TTL),
+	}
+	if in.Value != nil && *in.Value != "" {
+		v, err := base64.StdEncoding.DecodeString(*in.Value)
+		if err != nil {
+			return nil, fmt.Errorf("Value is not base64")
+		}
+		out.Pair.Value = v
+	}
+	return out, nil
+}
