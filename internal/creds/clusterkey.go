@@ -44,7 +44,7 @@ func ParseClusterKey(s string) (ClusterKey, error) {
 	raw, err := base64.RawStdEncoding.DecodeString(t)
 	var bad base64.CorruptInputError
 	switch {
-	case errors.As(err, &bad) && int(bad) < len(t):
+	case errors.As(err, &bad) && len(t)%4 != 1:
 		return ClusterKey{}, fmt.Errorf("the cluster key is not base64: character %d is out of place; make one with: debros keygen", int(bad)+1)
 	case err != nil:
 		return ClusterKey{}, errors.New("the cluster key is not base64: it is cut short; make one with: debros keygen")
