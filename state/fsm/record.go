@@ -44,9 +44,9 @@ const (
 	recordChunkBytes = 1 << 20
 )
 
-// ErrSnapshot is in the chain of every error that means "these bytes are not a whole and unharmed
-// snapshot stream". An error of the reader itself does not carry it.
-var ErrSnapshot = errors.New("snapshot is damaged or incomplete")
+// ErrSnapshot is in the chain of every error that means "these bytes are not a whole, unharmed snapshot
+// stream that this build can read". An error of the reader itself does not carry it.
+var ErrSnapshot = errors.New("unusable snapshot")
 
 // recordType says what a record's payload is. Append only: the number is in the stream.
 type recordType uint8
@@ -60,7 +60,7 @@ const (
 	recordTombstone  recordType = 6 // state.Tombstone
 	recordLockDelay  recordType = 7 // state.LockDelay
 	recordAutopilot  recordType = 8 // structs.AutopilotConfig
-	recordTableIndex recordType = 9 // tableIndex
+	recordTableIndex recordType = 9 // state.TableIndex
 	recordTrailer    recordType = 255
 )
 
@@ -102,7 +102,7 @@ type recordWriter struct {
 }
 
 func newRecordWriter(w io.Writer) (*recordWriter, error) {
-	rw := &recordWriter{w: bufio.NewWriterSize(w, 256<<10), sum: sha256.New(), counts: map[string]int{}}
+	rw := &recordWriter{w: bufio.NewWriterSize(w, 64<<10), sum: sha256.New(), counts: map[string]int{}}
 	head := binary.BigEndian.AppendUint32([]byte(snapshotMagic), snapshotVersion)
 	return rw, rw.raw(head)
 }
@@ -151,7 +151,7 @@ type recordReader struct {
 }
 
 func newRecordReader(r io.Reader) (*recordReader, error) {
-	rr := &recordReader{r: bufio.NewReaderSize(r, 256<<10), sum: sha256.New(), counts: map[string]int{}}
+	rr := &recordReader{r: bufio.NewReaderSize(r, 64<<10), sum: sha256.New(), counts: map[string]int{}}
 	head := make([]byte, len(snapshotMagic)+4)
 	if err := rr.full(head); err != nil {
 		return nil, err

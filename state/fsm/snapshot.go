@@ -1,0 +1,199 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/debros/debros/state"
+	"github.com/debros/debros/structs"
+)
+
+// header is the first record of a snapshot stream.
+type header struct {
+	Applied uint64 // FSM.AppliedIndex: entries up to here are in the state
+	Index   uint64 // state.Store.Index: the last of them that was a command
+	Time    int64  // state.Store.Time, Unix nanoseconds
+}
+
+// Summary is what Verify finds in a snapshot stream.
+type Summary struct {
+	Index     uint64         // the FSM's AppliedIndex when it was taken
+	Time      time.Time      // of the last entry in it, by the leaders' clocks
+	Counts    map[string]int // rows by table
+	SizeBytes int64          // of the stream
+}
+
+// Verify reads a whole snapshot stream, decodes and checks everything that Restore would, and keeps
+// nothing: a stream that Verify accepts is one that Restore accepts. An error wraps ErrSnapshot unless
+// r itself failed.
+func Verify(r io.Reader) (Summary, error) {
+	s, err := readStream(r, func(any) error { return nil })
+	if err != nil {
+		return Summary{}, fmt.Errorf("verify snapshot: %w", err)
+	}
+	return s, nil
+}
+
+// snapshot implements raft.FSMSnapshot.
+type snapshot struct {
+	view    *state.Snapshot
+	applied uint64
+	logger  *slog.Logger
+}
+
+// Persist implements raft.FSMSnapshot; it runs beside Apply.
+func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	counts, err := writeStream(sink, s.view, s.applied)
+	if err == nil {
+		err = sink.Close()
+	} else {
+		err = errors.Join(err, sink.Cancel())
+	}
+	if err != nil {
+		return fmt.Errorf("persist snapshot at index %d: %w", s.applied, err)
+	}
+	s.logger.Info("persisted a snapshot", "index", s.applied, "rows", counts)
+	return nil
+}
+
+// Release implements raft.FSMSnapshot. The garbage collector does it.
+func (s *snapshot) Release() {}
+
+// writeStream writes the tables, each in key order, so that equal stores give equal streams.
+func writeStream(w io.Writer, v *state.Snapshot, applied uint64) (map[string]int, error) {
+	rw, err := newRecordWriter(w)
+	if err != nil {
+		return nil, err
+	}
+	h := header{Applied: applied, Index: v.Index(), Time: v.Time().UnixNano()}
+	if err := rw.row(recordHeader, &h); err != nil {
+		return nil, err
+	}
+	for _, table := range []func() error{
+		func() error { return v.Namespaces(rows[structs.NamespaceInfo](rw, recordNamespace)) },
+		func() error { return v.Nodes(rows[structs.Node](rw, recordNode)) },
+		func() error { return v.Sessions(rows[structs.Session](rw, recordSession)) },
+		func() error { return v.KVs(rows[structs.KVPair](rw, recordKV)) },
+		func() error { return v.Tombstones(rows[state.Tombstone](rw, recordTombstone)) },
+		func() error { return v.LockDelays(rows[state.LockDelay](rw, recordLockDelay)) },
+		func() error { return v.TableIndexes(rows[state.TableIndex](rw, recordTableIndex)) },
+		func() error {
+			if c := v.Autopilot(); c != nil {
+				return rw.row(recordAutopilot, c)
+			}
+			return nil
+		},
+	} {
+		if err := table(); err != nil {
+			return nil, err
+		}
+	}
+	return rw.counts, rw.finish()
+}
+
+func rows[T any](rw *recordWriter, t recordType) func(*T) error {
+	return func(row *T) error { return rw.row(t, row) }
+}
+
+// readStream checks a stream and gives each decoded row to visit.
+func readStream(r io.Reader, visit func(row any) error) (Summary, error) {
+	rr, err := newRecordReader(r)
+	if err != nil {
+		return Summary{}, err
+	}
+	var h *header
+	for {
+		t, payload, err := rr.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return Summary{}, err
+		}
+		row, err := decodeRow(t, payload)
+		if err != nil {
+			return Summary{}, fmt.Errorf("%w: %w", ErrSnapshot, err)
+		}
+		first, isHeader := row.(*header)
+		if isHeader == (h != nil) {
+			return Summary{}, fmt.Errorf("%w: its header is not first, or not alone", ErrSnapshot)
+		}
+		if isHeader {
+			h = first
+		}
+		if err := visit(row); err != nil {
+			return Summary{}, err
+		}
+	}
+	if h == nil {
+		return Summary{}, fmt.Errorf("%w: it has no header", ErrSnapshot)
+	}
+	return Summary{Index: h.Applied, Time: time.Unix(0, h.Time).UTC(), Counts: rr.counts, SizeBytes: rr.size}, nil
+}
+
+// decodeRow also makes sure that a row has its key, without which the store refuses it: a stream must
+// not turn out bad after its restore was agreed on.
+func decodeRow(t recordType, payload []byte) (any, error) {
+	switch t {
+	case recordHeader:
+		return decode(payload, func(h *header) bool { return h.Index <= h.Applied })
+	case recordNamespace:
+		return decode(payload, func(r *structs.NamespaceInfo) bool { return structs.ValidNamespace(r.Name) })
+	case recordNode:
+		return decode(payload, func(r *structs.Node) bool { return r.Name != "" })
+	case recordSession:
+		return decode(payload, func(r *structs.Session) bool { return r.Namespace != "" && r.ID != "" })
+	case recordKV:
+		return decode(payload, func(r *structs.KVPair) bool { return r.Namespace != "" && r.Key != "" })
+	case recordTombstone:
+		return decode(payload, func(r *state.Tombstone) bool { return r.Namespace != "" })
+	case recordLockDelay:
+		return decode(payload, func(r *state.LockDelay) bool { return r.Namespace != "" })
+	case recordTableIndex:
+		return decode(payload, func(r *state.TableIndex) bool { return r.Table != "" })
+	case recordAutopilot:
+		return decode(payload, func(*structs.AutopilotConfig) bool { return true })
+	}
+	return nil, fmt.Errorf("unknown record type %d: it was written by a newer build", t)
+}
+
+func decode[T any](payload []byte, valid func(*T) bool) (any, error) {
+	row := new(T)
+	if err := structs.Decode(payload, row); err != nil {
+		return nil, err
+	}
+	if !valid(row) {
+		return nil, fmt.Errorf("a %T lacks what it must have", row)
+	}
+	return row, nil
+}
+
+// load puts a row where it belongs.
+func load(to *state.Restorer, row any) error {
+	switch row := row.(type) {
+	case *header:
+		return to.Entry(row.Index, time.Unix(0, row.Time))
+	case *structs.NamespaceInfo:
+		return to.Namespace(row)
+	case *structs.Node:
+		return to.Node(row)
+	case *structs.Session:
+		return to.Session(row)
+	case *structs.KVPair:
+		return to.KV(row)
+	case *state.Tombstone:
+		return to.Tombstone(row)
+	case *state.LockDelay:
+		return to.LockDelay(row)
+	case *state.TableIndex:
+		return to.TableIndex(row)
+	case *structs.AutopilotConfig:
+		return to.Autopilot(row)
+	}
+	return fmt.Errorf("a %T has no table", row)
+}

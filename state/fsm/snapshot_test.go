@@ -1,0 +1,255 @@
+package fsm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"maps"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/debros/debros/state"
+	"github.com/debros/debros/structs"
+)
+
+func nopCloser(data []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(data)) }
+
+func TestRestoreGivesBackTheStateAndPersistTheSameBytes(t *testing.T) {
+	f := sample(t)
+	data := stream(t, f)
+	g := restored(t, data)
+	if !bytes.Equal(stream(t, g), data) {
+		t.Fatal("the stream of the restored state differs")
+	}
+	if g.AppliedIndex() != f.AppliedIndex() || g.Store().Index() != f.Store().Index() || !g.Store().Time().Equal(f.Store().Time()) {
+		t.Fatalf("applied %d, store at %d, %v", g.AppliedIndex(), g.Store().Index(), g.Store().Time())
+	}
+	if !bytes.Equal(stream(t, restored(t, stream(t, New(state.New(), nil)))), stream(t, New(state.New(), nil))) {
+		t.Fatal("the empty state differs")
+	}
+}
+
+func TestSampleFillsEveryTable(t *testing.T) {
+	s, err := Verify(bytes.NewReader(stream(t, sample(t))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rt := recordNamespace; rt <= recordTableIndex; rt++ {
+		if s.Counts[rt.table()] == 0 {
+			t.Errorf("no rows of %s: the tests of this package are weaker than they look", rt.table())
+		}
+	}
+}
+
+func TestSnapshotHoldsTheMomentItWasTaken(t *testing.T) {
+	f := sample(t)
+	want := stream(t, f)
+	snap, err := f.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, f, 100, set(t, "a", "later"), set(t, "z", "later"))
+	sink := &memSink{}
+	if err := snap.Persist(sink); err != nil || !bytes.Equal(sink.Bytes(), want) {
+		t.Fatalf("%v; the snapshot has moved on", err)
+	}
+}
+
+func TestPersistCancelsTheSinkOnError(t *testing.T) {
+	snap, err := sample(t).Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("disk full")
+	sink := &memSink{failAfter: 10, err: full}
+	if err := snap.Persist(sink); !errors.Is(err, full) || !sink.cancelled || sink.closed {
+		t.Fatalf("%v, cancelled %v, closed %v", err, sink.cancelled, sink.closed)
+	}
+}
+
+// refused demands that neither Verify nor Restore takes the stream, and that Restore changes nothing.
+func refused(t *testing.T, data []byte, what string, args ...any) {
+	t.Helper()
+	if _, err := Verify(bytes.NewReader(data)); !errors.Is(err, ErrSnapshot) {
+		t.Fatalf(what+": Verify: %v", append(args, err)...)
+	}
+	f := New(state.New(), nil)
+	if err := f.Restore(nopCloser(data)); !errors.Is(err, ErrSnapshot) {
+		t.Fatalf(what+": Restore: %v", append(args, err)...)
+	}
+	if f.AppliedIndex() != 0 || f.Store().Index() != 0 {
+		t.Fatalf(what+": the state was replaced", args...)
+	}
+}
+
+func TestEveryFlippedByteIsDetected(t *testing.T) {
+	data := stream(t, sample(t))
+	for i := range data {
+		for _, mask := range []byte{1, 0x80, 0xff} {
+			bad := bytes.Clone(data)
+			bad[i] ^= mask
+			if _, err := Verify(bytes.NewReader(bad)); !errors.Is(err, ErrSnapshot) {
+				t.Fatalf("byte %d of %d, mask %02x: %v", i, len(data), mask, err)
+			}
+		}
+	}
+}
+
+func TestTruncationAtEveryOffsetIsDetected(t *testing.T) {
+	data := stream(t, sample(t))
+	for n := range data {
+		if _, err := Verify(bytes.NewReader(data[:n])); !errors.Is(err, ErrSnapshot) {
+			t.Fatalf("cut to %d of %d bytes: %v", n, len(data), err)
+		}
+	}
+	refused(t, data[:len(data)-1], "cut by a byte")
+	refused(t, append(bytes.Clone(data), 0), "a byte after the end")
+	refused(t, append(bytes.Clone(data), data...), "twice")
+}
+
+// records splits a stream into its beginning and its raw records, checksums included.
+func records(t *testing.T, data []byte) (head []byte, rs [][]byte) {
+	t.Helper()
+	n := len(snapshotMagic) + 4
+	head, data = data[:n], data[n:]
+	for len(data) > 0 {
+		size := recordHeaderBytes + int(binary.BigEndian.Uint32(data[1:])) + recordSumBytes
+		rs, data = append(rs, data[:size]), data[size:]
+	}
+	return head, rs
+}
+
+// Each record keeps its own right checksum here: only the trailer can tell.
+func TestReorderedDroppedAndRepeatedRecordsAreDetected(t *testing.T) {
+	head, rs := records(t, stream(t, sample(t)))
+	join := func(rs ...[]byte) []byte { return append(bytes.Clone(head), bytes.Join(rs, nil)...) }
+	for i := range len(rs) - 1 {
+		swapped := append([][]byte{}, rs...)
+		swapped[i], swapped[i+1] = swapped[i+1], swapped[i]
+		refused(t, join(swapped...), "records %d and %d swapped", i, i+1)
+		refused(t, join(append(append([][]byte{}, rs[:i]...), rs[i+1:]...)...), "record %d left out", i)
+		refused(t, join(append(append([][]byte{}, rs[:i+1]...), rs[i:]...)...), "record %d twice", i)
+	}
+}
+
+// crafted writes a stream with all checksums right, of what write puts into it.
+func crafted(t testing.TB, write func(*recordWriter)) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	rw, err := newRecordWriter(&buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(rw)
+	if err := rw.finish(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func TestWellFormedNonsenseIsRefused(t *testing.T) {
+	row := func(rt recordType, v any) func(*recordWriter) {
+		return func(rw *recordWriter) {
+			if err := errors.Join(rw.row(recordHeader, &header{Applied: 9, Index: 9}), rw.row(rt, v)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, write := range map[string]func(*recordWriter){
+		"nothing":                     func(*recordWriter) {},
+		"no header":                   func(rw *recordWriter) { _ = rw.row(recordKV, &structs.KVPair{Namespace: "default", Key: "a"}) },
+		"two headers":                 row(recordHeader, &header{}),
+		"index beyond the applied":    func(rw *recordWriter) { _ = rw.row(recordHeader, &header{Applied: 1, Index: 2}) },
+		"unknown record type":         row(77, &header{}),
+		"namespace without name":      row(recordNamespace, &structs.NamespaceInfo{}),
+		"namespace of no valid name":  row(recordNamespace, &structs.NamespaceInfo{Name: "a\x00b"}),
+		"node without name":           row(recordNode, &structs.Node{ID: "x"}),
+		"session without id":          row(recordSession, &structs.Session{Namespace: "default"}),
+		"session without namespace":   row(recordSession, &structs.Session{ID: "x"}),
+		"pair without key":            row(recordKV, &structs.KVPair{Namespace: "default"}),
+		"pair without namespace":      row(recordKV, &structs.KVPair{Key: "a"}),
+		"tombstone without namespace": row(recordTombstone, &state.Tombstone{Key: "a"}),
+		"delay without namespace":     row(recordLockDelay, &state.LockDelay{Key: "a"}),
+		"table index without table":   row(recordTableIndex, &state.TableIndex{Index: 1}),
+		"another type":                row(recordKV, "a string"),
+		"counts differ": func(rw *recordWriter) {
+			row(recordKV, &structs.KVPair{Namespace: "default", Key: "a"})(rw)
+			rw.counts["kv"]++
+		},
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, crafted(t, write), "crafted") })
+	}
+}
+
+func TestLengthThatLiesAllocatesLittle(t *testing.T) {
+	data := binary.BigEndian.AppendUint32([]byte(snapshotMagic), snapshotVersion)
+	for _, length := range []uint32{recordBytesMax, recordBytesMax + 1, 1<<32 - 1} {
+		lie := binary.BigEndian.AppendUint32(append(bytes.Clone(data), byte(recordKV)), length)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Verify(bytes.NewReader(append(lie, "short"...)))
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, ErrSnapshot) || got > 4*recordChunkBytes {
+			t.Errorf("length %d: %v, %d bytes allocated", length, err, got)
+		}
+	}
+}
+
+func TestRowOverTheLimitIsNotWritten(t *testing.T) {
+	rw, err := newRecordWriter(io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rw.row(recordKV, &structs.KVPair{Value: make([]byte, recordBytesMax)}); err == nil {
+		t.Fatal("a record was written that no reader takes")
+	}
+}
+
+func TestReadersErrorIsNotTheStreamsFault(t *testing.T) {
+	data, lost := stream(t, sample(t)), errors.New("connection lost")
+	for n := range data {
+		_, err := Verify(io.MultiReader(bytes.NewReader(data[:n]), failing{lost}))
+		if !errors.Is(err, lost) || errors.Is(err, ErrSnapshot) {
+			t.Fatalf("after %d bytes: %v", n, err)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// Snapshots of every released version stay readable: golden files are added, never rewritten.
+func TestReadsGoldenSnapshot(t *testing.T) {
+	data := golden(t, "snapshot-v1.bin", func() []byte { return stream(t, sample(t)) })
+	s, err := Verify(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{"namespaces": 2, "nodes": 1, "sessions": 1, "kv": 5, "tombstones": 1,
+		"lock_delays": 1, "autopilot": 1, "table_indexes": 9}
+	if s.Index != 25 || !s.Time.Equal(time.Unix(19, 0)) || s.SizeBytes != int64(len(data)) || !maps.Equal(s.Counts, counts) {
+		t.Fatalf("summary %+v of %d bytes", s, len(data))
+	}
+	st := restored(t, data).Store()
+	if _, e := st.KVGet(nil, "default", "brief"); e == nil || string(e.Value) != "\x00\xff" || e.Flags != 1<<63 ||
+		e.CreateIndex != 16 || e.ModifyIndex != 16 || e.ExpiresAt != 76e9 {
+		t.Errorf("brief: %+v", e)
+	}
+	if _, e := st.KVGet(nil, "default", "lock/a"); e == nil || e.Session != "11111111-1111-1111-1111-111111111111" ||
+		e.LockIndex != 1 || e.FencingToken != 14 {
+		t.Errorf("lock/a: %+v", e)
+	}
+	if _, x := st.SessionGet(nil, "default", "11111111-1111-1111-1111-111111111111"); x == nil || x.Node != "s1" ||
+		x.TTL != "10s" || x.LockDelay != 15*time.Second || x.CreateIndex != 13 {
+		t.Errorf("session: %+v", x)
+	}
+	if _, n := st.NodeGet(nil, "s1"); n == nil || n.Meta["rack"] != "7" || n.Ports["server"] != 7001 {
+		t.Errorf("node: %+v", n)
+	}
+	if _, c := st.Autopilot(nil); c == nil || !c.CleanupDeadServers || c.MinQuorum != 3 {
+		t.Errorf("autopilot: %+v", c)
+	}
+}
