@@ -42,10 +42,11 @@ func ParseClusterKey(s string) (ClusterKey, error) {
 	}
 	t := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
 	raw, err := base64.RawStdEncoding.DecodeString(t)
-	var bad base64.CorruptInputError
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	bad := strings.IndexFunc(t, func(r rune) bool { return !strings.ContainsRune(alphabet, r) })
 	switch {
-	case errors.As(err, &bad) && len(t)%4 != 1:
-		return ClusterKey{}, fmt.Errorf("the cluster key is not base64: character %d is out of place; make one with: debros keygen", int(bad)+1)
+	case bad >= 0:
+		return ClusterKey{}, fmt.Errorf("the cluster key is not base64: character %d is out of place; make one with: debros keygen", bad+1)
 	case err != nil:
 		return ClusterKey{}, errors.New("the cluster key is not base64: it is cut short; make one with: debros keygen")
 	case len(raw) != ClusterKeyBytes:
