@@ -119,6 +119,10 @@ func (rw *recordWriter) row(t recordType, v any) error {
 	if err != nil {
 		return err
 	}
+	return rw.payload(t, payload)
+}
+
+func (rw *recordWriter) payload(t recordType, payload []byte) error {
 	if len(payload) > recordBytesMax {
 		return fmt.Errorf("record of type %d has %d bytes, over the limit of %d", t, len(payload), recordBytesMax)
 	}
