@@ -1,0 +1,138 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/debros/debros/structs"
+	"github.com/hashicorp/serf/serf"
+)
+
+// background runs f, which cannot be cancelled, and stops waiting for it when ctx ends. Shutdown
+// waits for it: serf bounds each of these calls by its own timeouts.
+func (g *Gossip) background(ctx context.Context, f func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	errCh := make(chan error, 1)
+	if !g.spawn(func() { errCh <- f() }) {
+		return structs.Errorf(structs.KindUnavailable, "gossip is stopped")
+	}
+	select {
+	case err := <-errCh:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// spawn runs f in a goroutine that Shutdown waits for; false when it is too late for that.
+func (g *Gossip) spawn(f func()) bool {
+	g.doneMu.RLock()
+	defer g.doneMu.RUnlock()
+	select {
+	case <-g.done:
+		return false
+	default:
+		g.wg.Go(f)
+		return true
+	}
+}
+
+// Join contacts the addresses ("ip", "ip:port", "[ipv6]:port" or "name:port") and returns how many
+// answered; the error is nil when one did. KindConflict, whatever n: a live node has this node's name
+// or id, so this one must not go on.
+func (g *Gossip) Join(ctx context.Context, addrs []string) (n int, err error) {
+	g.joining.Add(1)
+	defer g.joining.Add(-1)
+	g.selfSuspects.take() // of earlier times
+	var errs []error
+	for _, addr := range addrs {
+		var one int
+		err := g.background(ctx, func() (err error) {
+			one, err = g.serf.Join([]string{addr}, true)
+			return err
+		})
+		if ctx.Err() != nil {
+			return n, ctx.Err()
+		}
+		n += one
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, s := range g.selfSuspects.take() {
+		if g.confirm(s) {
+			return n, structs.Errorf(structs.KindConflict, "%s", s.reason()).
+				WithHint("remove node.key from the data directory of the copy, or set another node_name")
+		}
+	}
+	if n > 0 {
+		return n, nil
+	}
+	return 0, errors.Join(errs...)
+}
+
+// Leave tells the others that this node goes for good, and returns when they had time to hear it
+// (serf: broadcast timeout and propagation delay at most). Members then show it as left.
+func (g *Gossip) Leave(ctx context.Context) error {
+	if err := g.background(ctx, g.serf.Leave); err != nil {
+		return fmt.Errorf("leave the gossip pool: %w", err)
+	}
+	return nil
+}
+
+// RemoveFailed makes a failed node a left one; with prune it is forgotten at once. KindNotFound for
+// an unknown node, KindConflict for a living one.
+func (g *Gossip) RemoveFailed(ctx context.Context, name string, prune bool) error {
+	status := serf.StatusNone
+	for _, m := range g.serf.Members() {
+		if m.Name == name {
+			status = m.Status
+		}
+	}
+	switch status {
+	case serf.StatusNone:
+		return structs.Errorf(structs.KindNotFound, "no node %q is known", name)
+	case serf.StatusAlive:
+		return structs.Errorf(structs.KindConflict, "node %s is alive", name).WithHint("run debros leave on it")
+	}
+	remove := g.serf.RemoveFailedNode
+	if prune {
+		remove = g.serf.RemoveFailedNodePrune
+	}
+	if err := g.background(ctx, func() error { return remove(name) }); err != nil {
+		return fmt.Errorf("remove failed node %s: %w", name, err)
+	}
+	return nil
+}
+
+// UserEvent sends a small event to every member, this one included; coalesce lets a receiver keep
+// only the last one of a name. KindTooLarge beyond 512 bytes of name and payload.
+func (g *Gossip) UserEvent(name string, payload []byte, coalesce bool) error {
+	// serf checks the encoded size too, which is a little more.
+	if len(name)+len(payload) > userEventBytesMax {
+		return structs.Errorf(structs.KindTooLarge, "event %s has %d bytes, more than %d", name, len(name)+len(payload), userEventBytesMax)
+	}
+	if err := g.serf.UserEvent(name, payload, coalesce); err != nil {
+		return structs.Errorf(structs.KindTooLarge, "send event %s: %v", name, err)
+	}
+	return nil
+}
+
+// Shutdown stops gossiping at once; without Leave before it the others will see this node fail.
+// It closes Events, waits for every goroutine of ours, and may be called again.
+func (g *Gossip) Shutdown() error { return g.close() }
+
+func (g *Gossip) shutdown() error {
+	err := g.serf.Shutdown()
+	g.doneMu.Lock()
+	close(g.done)
+	g.doneMu.Unlock()
+	g.wg.Wait()
+	if err != nil {
+		return fmt.Errorf("stop gossip: %w", err)
+	}
+	return nil
+}
