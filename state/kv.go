@@ -190,8 +190,9 @@ func (t *Txn) deleteKV(row *structs.KVPair) {
 	t.touch(tableKV, row.Namespace)
 }
 
-// deleteTree leaves one tombstone, at the prefix: any longer prefix is empty afterwards, and an empty
-// prefix has the index of the whole table.
+// deleteTree leaves one tombstone, at the prefix, in place of all below it: any longer prefix is empty
+// afterwards, and without a tombstone an empty prefix has the index of the whole table. An older
+// tombstone left down there would answer for it with an index from before this deletion.
 func (t *Txn) deleteTree(ns structs.Namespace, prefix string) {
 	found := false
 	for row := range scan[structs.KVPair](nil, t.tx, tableKV, indexID, kvKey(ns, prefix)) {
@@ -199,6 +200,7 @@ func (t *Txn) deleteTree(ns structs.Namespace, prefix string) {
 		found = true
 	}
 	if found {
+		deleteBelow[Tombstone](t, tableTombstones, kvKey(ns, prefix))
 		t.bury(ns, prefix)
 		t.touch(tableKV, ns)
 	}

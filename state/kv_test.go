@@ -333,3 +333,16 @@ func TestPagesHaveTheTableIndex(t *testing.T) {
 		wantEqual(t, "keys index", idx, c.want)
 	}
 }
+
+// Found by TestStoreEqualsModel: an older tombstone inside a deleted tree answered for its prefix.
+func TestDeletedTreeHidesOlderTombstones(t *testing.T) {
+	r := newRig(t)
+	r.set("a/b/1", "v")
+	r.kv(structs.KVDelete, structs.KVPair{Key: "a/b/1"})
+	r.set("a/b/2", "v")
+	before, _, _ := r.s.KVList(nil, ns, "a/b/", "", 0)
+	r.kv(structs.KVDeleteTree, structs.KVPair{Key: "a/"})
+	after, _, _ := r.s.KVList(nil, ns, "a/b/", "", 0)
+	wantEqual(t, "index before", before, r.index-1)
+	wantEqual(t, "index after", after, r.index)
+}

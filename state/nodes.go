@@ -49,6 +49,15 @@ func (t *Txn) Node(r *structs.NodeRequest) {
 		if r.Node.Name != "" {
 			t.upsertNode(r.Node)
 		}
+	case structs.NodeMeta:
+		if row := t.view().node(nil, r.Node.Name); row != nil && row.ID == r.Node.ID {
+			changed := *row
+			changed.Meta = r.Node.Meta
+			if changed.Meta == nil {
+				changed.Meta = map[string]string{}
+			}
+			t.upsertNode(changed)
+		}
 	case structs.NodeDelete:
 		row := t.view().nodeByID(r.Node.ID)
 		if r.Node.ID == "" {
@@ -73,6 +82,9 @@ func (t *Txn) upsertNode(n structs.Node) {
 		t.destroySessionsOf(n.Name)
 	}
 	if old != nil {
+		if n.Meta == nil {
+			n.Meta = old.Meta
+		}
 		n.CreateIndex, n.ModifyIndex = old.CreateIndex, old.ModifyIndex
 		if sameNode(old, &n) {
 			return
