@@ -1,0 +1,100 @@
+package config
+
+import "time"
+
+// Ports that the agent listens on.
+type Ports struct {
+	HTTP    int `hcl:"http" flag:"http-port" default:"5001" doc:"HTTP API (TCP, on client_addr); HTTPS when tls.http has a certificate."`
+	Server  int `hcl:"server" flag:"server-port" default:"7001" doc:"Raft and RPC of servers (TCP, on bind_addr)."`
+	SerfLAN int `hcl:"serf_lan" flag:"serf-lan-port" default:"7946" doc:"Gossip within the datacenter (TCP and UDP, on bind_addr)."`
+	Overlay int `hcl:"overlay" flag:"overlay-port" default:"4001" doc:"Peer-to-peer overlay (TCP and UDP)."`
+}
+
+// TLS names certificates of the operator's own. The files are read again on reload.
+type TLS struct {
+	CAFile   string  `hcl:"ca_file" flag:"ca-file" doc:"PEM file of the authorities that sign every agent's certificate."`
+	CertFile string  `hcl:"cert_file" flag:"cert-file" doc:"PEM file of this agent's certificate; its DNS name is <role>.<datacenter>.debros."`
+	KeyFile  string  `hcl:"key_file" flag:"key-file" doc:"PEM file of the private key of cert_file."`
+	HTTP     TLSHTTP `hcl:"http" doc:"HTTPS for the HTTP API."`
+}
+
+// TLSHTTP turns the HTTP API into HTTPS.
+type TLSHTTP struct {
+	CertFile string `hcl:"cert_file" doc:"PEM file of the certificate of the HTTP API. Set: ports.http speaks HTTPS only."`
+	KeyFile  string `hcl:"key_file" doc:"PEM file of its private key."`
+	CAFile   string `hcl:"ca_file" doc:"PEM file of authorities. Set: only clients with a certificate signed by one of them are served."`
+}
+
+// Limits on one request or one client. "Client" is an IP address.
+type Limits struct {
+	KVValueBytesMax             int           `hcl:"kv_value_bytes_max" default:"524288" reload:"true" doc:"Bytes of one value of the key-value store."`
+	TxnOpsMax                   int           `hcl:"txn_ops_max" default:"128" reload:"true" doc:"Operations of one transaction."`
+	TxnBytesMax                 int           `hcl:"txn_bytes_max" default:"1048576" reload:"true" doc:"Bytes of the keys and values of one transaction together."`
+	RequestBodyBytesMax         int64         `hcl:"request_body_bytes_max" default:"4194304" doc:"Bytes of the body of one HTTP request, but for snapshots."`
+	SnapshotBytesMax            int64         `hcl:"snapshot_bytes_max" default:"17179869184" doc:"Bytes of a snapshot archive to restore."`
+	HTTPMaxConnsPerClient       int           `hcl:"http_max_conns_per_client" default:"4096" doc:"HTTP connections of one client."`
+	HTTPBlockedWatchesPerClient int           `hcl:"http_blocked_watches_per_client" default:"1024" doc:"Blocking queries and log streams of one client at a time."`
+	RPCRate                     float64       `hcl:"rpc_rate" reload:"true" doc:"Requests a second that this agent sends to servers for others. 0 = no limit."`
+	RPCBurst                    int           `hcl:"rpc_burst" default:"1000" reload:"true" doc:"Requests at once beyond rpc_rate."`
+	RPCMaxConnsPerClient        int           `hcl:"rpc_max_conns_per_client" default:"256" doc:"Connections of one client to a server's port."`
+	RPCHandshakeTimeout         time.Duration `hcl:"rpc_handshake_timeout" default:"5s" doc:"Time for a new connection to a server's port to prove who it is."`
+}
+
+// Performance is timing.
+type Performance struct {
+	RaftMultiplier int           `hcl:"raft_multiplier" flag:"raft-multiplier" default:"1" doc:"Scales Raft's timeouts, 1 to 10: 1 notices a dead leader in about a second; more for slow networks."`
+	LeaveDrainTime time.Duration `hcl:"leave_drain_time" default:"5s" reload:"true" doc:"How long a leaving server still answers."`
+	RPCHoldTimeout time.Duration `hcl:"rpc_hold_timeout" default:"7s" reload:"true" doc:"How long a request waits for a leader before it fails."`
+}
+
+// RaftLogStore is where a server keeps its Raft log. Changing the backend of a server with data needs
+// an empty data directory.
+type RaftLogStore struct {
+	Backend         string       `hcl:"backend" flag:"raft-logstore" default:"wal" doc:"wal or boltdb. Change it only with an empty data directory."`
+	DisableLogCache bool         `hcl:"disable_log_cache" doc:"Do not keep the last entries in memory."`
+	WAL             WAL          `hcl:"wal" doc:"Backend wal."`
+	BoltDB          BoltDB       `hcl:"boltdb" doc:"Backend boltdb."`
+	Verification    Verification `hcl:"verification" doc:"Checking of the log against the leader's, in the background."`
+}
+
+// WAL is the backend wal.
+type WAL struct {
+	SegmentSizeMB int `hcl:"segment_size_mb" default:"64" doc:"Size of a segment file in MiB, 1 to 1024."`
+}
+
+// BoltDB is the backend boltdb.
+type BoltDB struct {
+	NoFreelistSync bool `hcl:"no_freelist_sync" doc:"Do not write the list of free pages: faster, but a slower start."`
+}
+
+// Verification of the log.
+type Verification struct {
+	Enabled  bool          `hcl:"enabled" doc:"Verify."`
+	Interval time.Duration `hcl:"interval" default:"60s" doc:"Time between two checks, at least 10s."`
+}
+
+// Autopilot is a new cluster's autopilot configuration.
+type Autopilot struct {
+	CleanupDeadServers      bool          `hcl:"cleanup_dead_servers" default:"true" doc:"Remove failed servers once enough others are healthy."`
+	LastContactThreshold    time.Duration `hcl:"last_contact_threshold" default:"200ms" doc:"A server that was silent for longer is unhealthy."`
+	MaxTrailingLogs         uint64        `hcl:"max_trailing_logs" default:"250" doc:"A server that lags by more entries is unhealthy."`
+	MinQuorum               uint          `hcl:"min_quorum" doc:"Never remove dead servers below this many. 0 = no such bound."`
+	ServerStabilizationTime time.Duration `hcl:"server_stabilization_time" default:"10s" doc:"How long a new server must be healthy before it votes."`
+}
+
+// GossipLAN tunes gossip within the datacenter.
+type GossipLAN struct {
+	GossipNodes    int           `hcl:"gossip_nodes" default:"3" doc:"Members that get a message in each round."`
+	GossipInterval time.Duration `hcl:"gossip_interval" default:"200ms" doc:"Time between two rounds."`
+	ProbeInterval  time.Duration `hcl:"probe_interval" default:"1s" doc:"Time between two probes of other members."`
+	ProbeTimeout   time.Duration `hcl:"probe_timeout" default:"500ms" doc:"Time for a probe to be answered; below probe_interval."`
+	SuspicionMult  int           `hcl:"suspicion_mult" default:"4" doc:"Scales how long a suspected member has to answer."`
+	RetransmitMult int           `hcl:"retransmit_mult" default:"4" doc:"Scales how often a message is passed on."`
+}
+
+// Telemetry is metrics.
+type Telemetry struct {
+	DisableHostname         bool          `hcl:"disable_hostname" doc:"Leave the host name out of metric names."`
+	MetricsPrefix           string        `hcl:"metrics_prefix" default:"debros" doc:"First part of metric names."`
+	PrometheusRetentionTime time.Duration `hcl:"prometheus_retention_time" default:"24h" doc:"How long a metric that no longer changes is shown. 0s = Prometheus format off."`
+}

@@ -1,0 +1,98 @@
+// Package config makes an agent's configuration: HCL and JSON files, environment and flags are
+// decoded, merged over the defaults, checked, and handed out as one Config that nobody changes.
+//
+// Contract: Config's struct tags are the only list of keys. Decoding, flags, environment names,
+// Sanitized, Diff and the published reference are made from them, so a key exists in all of them or in
+// none. The tags:
+//
+//	hcl      key in files; "-" = not a key
+//	flag     command-line flag, without the dash; absent = none
+//	env      a second environment variable beside DEBROS_<KEY>, which wins
+//	default  in the syntax of the environment; absent = the zero value
+//	unset    what the reference says of the default when default cannot
+//	reload   "true": takes effect on reload
+//	doc      for the reference and the flag's usage; the unit is in it
+//
+// Files are read, but nothing is dialled, and no socket stays open: the only network calls ask the
+// kernel for its addresses and whether an address can be bound.
+package config
+
+import "time"
+
+// Config is an agent's whole configuration. Load makes it; treat it as immutable.
+type Config struct {
+	NodeName   string            `hcl:"node_name" flag:"node" unset:"host name" doc:"Name of this node, unique in the cluster: letters, digits, '-' and '.', at most 128."`
+	NodeMeta   map[string]string `hcl:"node_meta" flag:"node-meta" doc:"Pairs that others see beside the node (flag: key:value, repeatable). At most 64; keys of 128 characters (letters, digits, '-', '_'), values of 512 bytes."`
+	Datacenter string            `hcl:"datacenter" flag:"datacenter" default:"dc1" doc:"Datacenter of this node: lower-case letters, digits, '-' and '_', at most 63."`
+	DataDir    string            `hcl:"data_dir" flag:"data-dir" doc:"Directory of everything that outlives the process, for one agent at a time. Servers need one; a client without one is a new node after each start. Not with dev."`
+
+	Server          bool `hcl:"server" flag:"server" doc:"Run as a server: vote in Raft and hold the state. Otherwise a client, which forwards to servers."`
+	Dev             bool `hcl:"dev" flag:"dev" doc:"One server with everything in memory, bound to loopback: for development only."`
+	BootstrapExpect int  `hcl:"bootstrap_expect" flag:"bootstrap-expect" doc:"Number of servers to wait for before the first election of a new cluster; the same on all of them. 0 = join an existing cluster."`
+
+	BindAddr      string `hcl:"bind_addr" flag:"bind" unset:"the address of the default route's interface; 127.0.0.1 with dev" doc:"IP address to listen on for other agents; a go-sockaddr template may give it."`
+	AdvertiseAddr string `hcl:"advertise_addr" flag:"advertise" unset:"bind_addr" doc:"IP address that others are told to reach this agent at; a go-sockaddr template may give it."`
+	ClientAddr    string `hcl:"client_addr" flag:"client" default:"127.0.0.1" doc:"IP addresses for the HTTP API, separated by spaces; go-sockaddr templates may give them."`
+	Ports         Ports  `hcl:"ports" doc:"Ports to listen on. 0 takes any free one, -1 switches http or overlay off."`
+
+	RetryJoin     []string      `hcl:"retry_join" flag:"retry-join" doc:"Agents to join at start, tried until one answers: host, host:port, or exec=/path of a program that prints such addresses. DNS names are resolved again at every attempt."`
+	RetryInterval time.Duration `hcl:"retry_interval" flag:"retry-interval" default:"30s" doc:"Time between two attempts of retry_join."`
+	RetryMax      int           `hcl:"retry_max" flag:"retry-max" doc:"Attempts of retry_join before the agent gives up and exits with 1. 0 = never gives up."`
+
+	ClusterKey     Secret `hcl:"cluster_key" flag:"cluster-key" doc:"The secret that makes a cluster: 32 bytes in base64, from 'debros keygen'. Encrypts gossip and authenticates nodes. Prefer cluster_key_file to the flag, which other users of the machine can see."`
+	ClusterKeyFile string `hcl:"cluster_key_file" flag:"cluster-key-file" doc:"File that holds cluster_key."`
+	Insecure       bool   `hcl:"insecure" flag:"insecure" doc:"Allow a bind address beyond loopback without cluster_key: unencrypted, and anybody may join."`
+	TLS            TLS    `hcl:"tls" doc:"Certificates of your own between agents, instead of those derived from cluster_key."`
+
+	ReconnectTimeout     time.Duration `hcl:"reconnect_timeout" flag:"reconnect-timeout" default:"72h" doc:"How long a failed member is kept before it is forgotten."`
+	LeaveOnTerminate     bool          `hcl:"leave_on_terminate" flag:"leave-on-terminate" unset:"false on servers, true on clients" reload:"true" doc:"Leave the cluster on SIGTERM rather than only stop."`
+	SkipLeaveOnInterrupt bool          `hcl:"skip_leave_on_interrupt" flag:"skip-leave-on-interrupt" unset:"true on servers, false on clients" reload:"true" doc:"Only stop on SIGINT rather than leave the cluster."`
+
+	RaftLogStore          RaftLogStore  `hcl:"raft_logstore" doc:"Where a server keeps its Raft log."`
+	RaftSnapshotThreshold uint64        `hcl:"raft_snapshot_threshold" default:"16384" reload:"true" doc:"Log entries between two snapshots."`
+	RaftSnapshotInterval  time.Duration `hcl:"raft_snapshot_interval" default:"30s" reload:"true" doc:"How often a server looks whether a snapshot is due."`
+	RaftTrailingLogs      uint64        `hcl:"raft_trailing_logs" default:"10240" reload:"true" doc:"Log entries kept behind a snapshot, for followers that lag."`
+
+	Limits      Limits      `hcl:"limits" doc:"What one request or one client may take."`
+	Performance Performance `hcl:"performance" doc:"Timing."`
+	Autopilot   Autopilot   `hcl:"autopilot" doc:"What a new cluster starts with; later 'debros operator autopilot set-config' rules."`
+	GossipLAN   GossipLAN   `hcl:"gossip_lan" doc:"Gossip within the datacenter. The same on all agents; the defaults suit nearly everybody."`
+
+	LogLevel          string        `hcl:"log_level" flag:"log-level" env:"LOG_LEVEL" default:"info" reload:"true" doc:"trace, debug, info, warn or error."`
+	LogJSON           bool          `hcl:"log_json" flag:"log-json" doc:"Log lines as JSON objects."`
+	LogFile           string        `hcl:"log_file" flag:"log-file" doc:"File to log to, beside standard error."`
+	LogRotateBytes    int64         `hcl:"log_rotate_bytes" flag:"log-rotate-bytes" default:"104857600" doc:"Begin a new log file before it grows beyond this many bytes. 0 = no limit."`
+	LogRotateDuration time.Duration `hcl:"log_rotate_duration" flag:"log-rotate-duration" default:"24h" doc:"Begin a new log file after this time. 0s = never."`
+	LogRotateMaxFiles int           `hcl:"log_rotate_max_files" flag:"log-rotate-max-files" default:"10" doc:"Older log files kept. 0 = all."`
+	LogRotateMaxAge   time.Duration `hcl:"log_rotate_max_age" flag:"log-rotate-max-age" doc:"Remove older log files after this time, in whole days. 0s = never."`
+	Telemetry         Telemetry     `hcl:"telemetry" doc:"Metrics."`
+
+	// Addrs are the addresses that bind_addr, advertise_addr and client_addr came to.
+	Addrs Addresses `hcl:"-"`
+
+	sources map[string]Source // where each key that is not a default was last set
+	refused map[string]bool   // keys that were set to something unreadable
+	env     environment
+}
+
+// Secret is a string that formats, logs and marshals as "hidden".
+type Secret string
+
+const hidden = "hidden"
+
+// Reveal is the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String implements fmt.Stringer, and so also slog's text format.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString implements fmt.GoStringer (%#v).
+func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// MarshalText implements encoding.TextMarshaler, and so JSON.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
