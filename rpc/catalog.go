@@ -14,6 +14,7 @@ func (s *service) catalogMethods() []transport.Method {
 		read(s, "Catalog.Nodes", s.catalogNodes),
 		read(s, "Catalog.Node", s.catalogNode),
 		read(s, "Catalog.Datacenters", s.catalogDatacenters),
+		write(s, "Catalog.Register", s.catalogRegister),
 	}
 }
 
@@ -67,4 +68,23 @@ func (s *service) catalogDatacenters(ctx context.Context, _ call, req *structs.Q
 		rep.Datacenters = slices.Compact(names)
 		return idx, true
 	})
+}
+
+// catalogRegister takes a node's own word for its meta. With certificates from the cluster key, the
+// peer that says it must be that node or a server that passes it on.
+func (s *service) catalogRegister(ctx context.Context, c call, req *structs.NodeRegisterRequest, rep *structs.WriteReply) error {
+	if err := checkName("node name", req.Name); err != nil {
+		return err
+	}
+	if peer := transport.PeerIdentity(ctx); peer.Verified && peer.ID != "" && peer.Role != structs.RoleServer && peer.ID != req.ID {
+		return denied("node:write", req.Name)
+	}
+	if _, have := s.b.State().NodeGet(nil, req.Name); have == nil || have.ID != req.ID {
+		return structs.Errorf(structs.KindUnavailable, "node %q is not in membership yet", clip(req.Name))
+	}
+	_, index, err := s.b.Apply(ctx, structs.CommandNode, &structs.NodeRequest{
+		Op: structs.NodeMeta, Node: structs.Node{Name: req.Name, ID: req.ID, Meta: req.Meta},
+	})
+	rep.Index = index
+	return err
 }
