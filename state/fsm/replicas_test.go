@@ -102,10 +102,10 @@ func encodeResults(t *testing.T, response any) []byte {
 
 // generator draws entries from a small world, so that commands meet each other.
 type generator struct {
-	t        *testing.T
-	rnd      *rand.Rand
-	index    uint64
-	now      int64
+	t     *testing.T
+	rnd   *rand.Rand
+	index uint64
+	now   int64
 }
 
 func pick[T any](g *generator, vs ...T) T { return vs[g.rnd.IntN(len(vs))] }
