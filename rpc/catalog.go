@@ -73,7 +73,16 @@ func (s *service) catalogDatacenters(ctx context.Context, _ call, req *structs.Q
 // catalogRegister takes a node's own word for its meta. With certificates from the cluster key, the
 // peer that says it must be that node or a server that passes it on.
 func (s *service) catalogRegister(ctx context.Context, c call, req *structs.NodeRegisterRequest, rep *structs.WriteReply) error {
+	if req.Name == "" || req.ID == "" {
+		return structs.Errorf(structs.KindInvalid, "missing node name or id")
+	}
 	if err := checkName("node name", req.Name); err != nil {
+		return err
+	}
+	if !c.may.AgentWrite(req.Name) {
+		return denied("agent:write", req.Name)
+	}
+	if err := checkMeta(req.Meta); err != nil {
 		return err
 	}
 	if peer := transport.PeerIdentity(ctx); peer.Verified && peer.ID != "" && peer.Role != structs.RoleServer && peer.ID != req.ID {

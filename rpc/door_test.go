@@ -34,6 +34,7 @@ func goodRequests(sess string) map[string]any {
 		"Catalog.Nodes":               &structs.NodeListRequest{},
 		"Catalog.Node":                &structs.NodeListRequest{Name: "n1"},
 		"Catalog.Datacenters":         &structs.QueryRequest{},
+		"Catalog.Register":            &structs.NodeRegisterRequest{ID: "n1", Name: "n1", Meta: map[string]string{"rack": "7"}},
 		"Status.Leader":               &structs.QueryRequest{},
 		"Status.Peers":                &structs.QueryRequest{},
 		"Status.Ping":                 &structs.QueryRequest{},
