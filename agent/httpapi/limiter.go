@@ -98,3 +98,14 @@ func tooManyConns(r *http.Request) bool {
 	info, _ := r.Context().Value(connKey{}).(*connInfo)
 	return info != nil && info.over
 }
+
+// total is how many all clients hold.
+func (c *counter) total() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, v := range c.held {
+		n += v
+	}
+	return n
+}

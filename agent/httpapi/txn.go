@@ -68,13 +68,20 @@ func txn(c *call) error {
 	if len(rep.Errors) > 0 {
 		status, rep.Results = http.StatusConflict, nil
 	}
-	for i, r := range rep.Results {
+	return c.json(status, structs.TxnResponse{Results: shownResults(rep.Results), Errors: rep.Errors})
+}
+
+// shownResults is shown for each result; the reply's own rows are left alone.
+func shownResults(in []structs.TxnResult) []structs.TxnResult {
+	var out []structs.TxnResult // null when empty, as in Consul
+	for _, r := range in {
 		if r.KV != nil {
 			kv := shown(r.KV)
-			rep.Results[i].KV = &kv
+			r.KV = &kv
 		}
+		out = append(out, r)
 	}
-	return c.json(status, structs.TxnResponse{Results: rep.Results, Errors: rep.Errors})
+	return out
 }
 
 // txnBodyError tells a body that is too long from one that makes no sense.

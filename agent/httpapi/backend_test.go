@@ -1,0 +1,290 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/hashicorp/serf/coordinate"
+
+	"github.com/debros/debros/internal/acl"
+	"github.com/debros/debros/rpc"
+	"github.com/debros/debros/rpc/transport"
+	"github.com/debros/debros/state"
+	"github.com/debros/debros/state/archive"
+	"github.com/debros/debros/state/fsm"
+	"github.com/debros/debros/structs"
+)
+
+// cluster is the real endpoints over a real FSM and store, with a log of one server kept in memory
+// below them; the agent beside it is scripted.
+type cluster struct {
+	fsm     *fsm.FSM
+	methods map[string]transport.Method
+	streams map[string]transport.StreamMethod
+	stop    chan struct{}
+
+	mu    sync.Mutex // protects the following
+	index uint64
+	fail  error             // what every RPC answers, when set
+	calls map[string]int    // RPCs by method
+	after map[string]func() // run after an RPC of the name
+
+	leave   func(force bool) error
+	monitor func(ctx context.Context, level string, json bool, w io.Writer) error
+	denied  AgentOp
+}
+
+const testNode = "s1"
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{
+		fsm: fsm.New(state.New(), nil), stop: make(chan struct{}), index: 10,
+		methods: map[string]transport.Method{}, streams: map[string]transport.StreamMethod{},
+		calls: map[string]int{}, after: map[string]func(){},
+	}
+	for _, m := range rpc.Methods(c) {
+		c.methods[m.Name] = m
+	}
+	for _, m := range rpc.Streams(c) {
+		c.streams[m.Name] = m
+	}
+	node := structs.Node{
+		ID: "12D3KooWtest", Name: testNode, Address: "10.0.0.1", Datacenter: "dc1", Role: structs.RoleServer,
+		Status: structs.NodeAlive, Meta: map[string]string{"rack": "r1"},
+	}
+	if _, _, err := c.Apply(t.Context(), structs.CommandNode, &structs.NodeRequest{Op: structs.NodeUpsert, Node: node}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *cluster) Apply(_ context.Context, ct structs.CommandType, body any) (any, uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	raw, err := structs.Encode(body)
+	if err != nil {
+		return nil, 0, err
+	}
+	data, err := fsm.EncodeEntry(&structs.Entry{Time: time.Now().UnixNano(), Seed: 1, Commands: []structs.Command{{Type: ct, Body: raw}}})
+	if err != nil {
+		return nil, 0, err
+	}
+	c.index++
+	res := c.fsm.Apply(&raft.Log{Index: c.index, Term: 1, Type: raft.LogCommand, Data: data}).([]structs.CommandResult)
+	if res[0].Err != nil {
+		return nil, 0, res[0].Err
+	}
+	return res[0].Reply, c.index, nil
+}
+
+func (c *cluster) Forward(_ context.Context, _ string, to rpc.ForwardTo, _, _ any) (bool, error) {
+	return c.elsewhere(to)
+}
+
+func (c *cluster) ForwardStream(_ context.Context, _ string, to rpc.ForwardTo, _ any, _ io.Reader, _ io.Writer) (bool, error) {
+	return c.elsewhere(to)
+}
+
+func (c *cluster) elsewhere(to rpc.ForwardTo) (bool, error) {
+	if to.Datacenter != "" && to.Datacenter != c.Datacenter() {
+		return true, structs.Errorf(structs.KindNoPath, "no path to datacenter %q", to.Datacenter)
+	}
+	return false, nil
+}
+
+func (c *cluster) State() *state.Store { return c.fsm.Store() }
+
+func (c *cluster) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
+	if o.MinIndex == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(o.MinWait, time.Millisecond))
+	defer cancel()
+	if c.fsm.WaitApplied(ctx, o.MinIndex) != nil {
+		return structs.Errorf(structs.KindUnavailable, "index %d is not applied here yet", o.MinIndex)
+	}
+	return nil
+}
+
+func (c *cluster) LeaderInfo() (bool, time.Duration)                    { return true, 3 * time.Millisecond }
+func (c *cluster) Raft() rpc.RaftOps                                    { return raftOps{c} }
+func (c *cluster) Limits() rpc.Limits                                   { return rpc.Limits{} }
+func (c *cluster) RenewSession(context.Context, *structs.Session) error { return nil }
+func (c *cluster) Datacenter() string                                   { return "dc1" }
+func (c *cluster) ShutdownCh() <-chan struct{}                          { return c.stop }
+
+// agent adapts the cluster to Backend: the Authorize of rpc.Backend is another.
+type agent struct{ *cluster }
+
+func (c *cluster) Authorize(string) (acl.Authorizer, error) { return acl.AllowAll(), nil }
+
+func (a agent) Authorize(_ context.Context, _ string, op AgentOp) error {
+	if op == a.denied {
+		return structs.Errorf(structs.KindDenied, "permission denied: the token lacks %s", op)
+	}
+	return nil
+}
+
+func (a agent) RPC(ctx context.Context, method string, req, reply any) error {
+	a.mu.Lock()
+	a.calls[method]++
+	fail, after := a.fail, a.after[method]
+	a.mu.Unlock()
+	if fail != nil {
+		return fail
+	}
+	m, ok := a.methods[method]
+	if !ok {
+		return fmt.Errorf("no such method: %s", method)
+	}
+	out, err := m.Handle(ctx, req)
+	if err != nil {
+		return err
+	}
+	reflect.ValueOf(reply).Elem().Set(reflect.ValueOf(out).Elem()) // panics on the wrong reply type
+	if after != nil {
+		after()
+	}
+	return nil
+}
+
+func (a agent) Stream(ctx context.Context, method string, req any, in io.Reader, out io.Writer) error {
+	m, ok := a.streams[method]
+	if !ok {
+		return fmt.Errorf("no such stream: %s", method)
+	}
+	return m.Handle(ctx, req, in, out)
+}
+
+func (a agent) count(method string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.calls[method]
+}
+
+func (a agent) failWith(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fail = err
+}
+
+func (a agent) Self() Self {
+	return Self{
+		Config: SelfConfig{Datacenter: "dc1", NodeName: testNode, Server: true, Version: "1.0.0"},
+		Member: a.Members()[0], Stats: map[string]map[string]string{"raft": {"state": "Leader"}},
+		Meta: map[string]string{"rack": "r1"},
+	}
+}
+
+func (a agent) Members() []structs.Member {
+	return []structs.Member{
+		{Name: testNode, Addr: "10.0.0.1", Port: 7946, Role: structs.RoleServer, Status: structs.MemberAlive, Datacenter: "dc1"},
+		{Name: "c1", Addr: "10.0.0.2", Port: 7946, Role: structs.RoleClient, Status: structs.MemberFailed, Datacenter: "dc1"},
+	}
+}
+
+func (a agent) Join(_ context.Context, addrs []string, _ bool) (int, error) {
+	if addrs[0] != "10.0.0.9:7946" {
+		return 0, structs.Errorf(structs.KindUnavailable, "join %s: no answer", addrs[0])
+	}
+	return 1, nil
+}
+
+func (a agent) Leave(_ context.Context, force bool) error {
+	if a.leave == nil {
+		panic("nobody expected a leave")
+	}
+	return a.leave(force)
+}
+func (a agent) ForceLeave(context.Context, string, bool) error { return nil }
+func (a agent) Reload(context.Context) (ReloadReport, error) {
+	return ReloadReport{Changed: []string{"log_level"}, NeedsRestart: []string{"data_dir"}}, nil
+}
+
+func (a agent) Monitor(ctx context.Context, level string, json bool, w io.Writer) error {
+	return a.monitor(ctx, level, json, w)
+}
+
+func (a agent) Metrics() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "metrics "+r.URL.Query().Get("format"))
+	})
+}
+func (a agent) Host(context.Context) (any, error)               { return map[string]any{"CPU": 2}, nil }
+func (a agent) Maintenance(context.Context, bool, string) error { return nil }
+func (a agent) Version() Version                                { return Version{HumanVersion: "1.0.0"} }
+
+func (a agent) Coordinates() []structs.Coordinate {
+	return []structs.Coordinate{{Node: testNode, Coord: coordinate.NewCoordinate(coordinate.DefaultConfig())}}
+}
+
+func (a agent) Keyring(context.Context, structs.KeyringOp, string) (*structs.KeyringResponse, error) {
+	return &structs.KeyringResponse{Datacenter: "dc1", Keys: map[string]int{"k": 1}, PrimaryKeys: map[string]int{"k": 1}, NumNodes: 1}, nil
+}
+
+// raftOps is a cluster of one server.
+type raftOps struct{ c *cluster }
+
+func (raftOps) Leader() (structs.NodeID, string)            { return "12D3KooWtest", "10.0.0.1:7001" }
+func (raftOps) Peers() ([]string, error)                    { return []string{"10.0.0.1:7001"}, nil }
+func (raftOps) Stats() structs.ServerStatsReply             { return structs.ServerStatsReply{} }
+func (r raftOps) ReadIndex(context.Context) (uint64, error) { return r.c.fsm.AppliedIndex(), nil }
+func (raftOps) AutopilotDefault() structs.AutopilotConfig {
+	return structs.AutopilotConfig{CleanupDeadServers: true, LastContactThreshold: 200 * time.Millisecond, MaxTrailingLogs: 250, ServerStabilizationTime: 10 * time.Second}
+}
+
+func (raftOps) Configuration(context.Context) (*structs.RaftConfigReply, error) {
+	return &structs.RaftConfigReply{ConfigIndex: 1, Servers: []*structs.RaftServer{{
+		ID: "12D3KooWtest", Node: testNode, Address: "10.0.0.1:7001", Leader: true, Voter: true, ProtocolVersion: "3", LastIndex: 11,
+	}}}, nil
+}
+
+func (raftOps) RemovePeer(_ context.Context, id structs.NodeID, address string) (uint64, error) {
+	if id != "gone" && address != "10.0.0.3:7001" {
+		return 0, structs.Errorf(structs.KindNotFound, "no such server")
+	}
+	return 12, nil
+}
+func (raftOps) TransferLeadership(context.Context, structs.NodeID, string) error { return nil }
+
+func (raftOps) AutopilotHealth(context.Context) (*structs.AutopilotHealthReply, error) {
+	return &structs.AutopilotHealthReply{Healthy: false, Leader: "12D3KooWtest", Voters: []structs.NodeID{"12D3KooWtest"}, Servers: []structs.ServerHealth{{
+		ID: "12D3KooWtest", Name: testNode, SerfStatus: structs.MemberAlive, Leader: true, Voter: true, LastContact: 5 * time.Millisecond,
+	}}}, nil
+}
+
+type sink struct{ bytes.Buffer }
+
+func (*sink) ID() string    { return "1-1" }
+func (*sink) Cancel() error { return nil }
+func (*sink) Close() error  { return nil }
+
+func (r raftOps) SnapshotSave(_ context.Context, w io.Writer) error {
+	snap, err := r.c.fsm.Snapshot()
+	if err != nil {
+		return err
+	}
+	var s sink
+	if err := snap.Persist(&s); err != nil {
+		return err
+	}
+	return archive.Write(w, archive.Meta{ID: "1-1", Index: r.c.fsm.AppliedIndex(), Term: 1, CreatedAt: time.Now(), SizeBytes: int64(s.Len())}, &s)
+}
+
+func (r raftOps) SnapshotRestore(_ context.Context, in io.Reader) (uint64, error) {
+	var buf bytes.Buffer
+	m, err := archive.Read(in, &buf)
+	if err != nil {
+		return 0, structs.Errorf(structs.KindInvalid, "the archive is damaged: %v", err)
+	}
+	return m.Index, r.c.fsm.Restore(io.NopCloser(&buf))
+}
