@@ -13,8 +13,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/debros/debros/rpc/transport"
 	"github.com/debros/debros/structs"
 )
+
+// The real pool fits.
+var _ Pool = (*transport.Pool)(nil)
 
 // network is a Pool over servers that answer as told.
 type network struct {
