@@ -271,3 +271,22 @@ func TestSnapshotDoesNotSeeLaterEntries(t *testing.T) {
 		t.Errorf("an iteration returned %v, not its function's error", err)
 	}
 }
+
+func TestNamespaceWrittenAndDeletedInOneEntry(t *testing.T) {
+	r := newRig(t)
+	if err := r.namespace(structs.NamespaceCreate, "team"); err != nil {
+		t.Fatal(err)
+	}
+	r.entry(func(tx *Txn) {
+		opts := structs.WriteOptions{Namespace: "team"}
+		if _, err := tx.KV(&structs.KVRequest{WriteOptions: opts, Op: structs.KVSet, KV: structs.KVPair{Key: "a"}}); err != nil {
+			t.Error(err)
+		}
+		if _, err := tx.Namespace(&structs.NamespaceRequest{Op: structs.NamespaceDelete, Namespace: structs.NamespaceInfo{Name: "team"}}); err != nil {
+			t.Error(err)
+		}
+	})
+	if d := string(tables(t, r.s)); strings.Contains(d, "team") {
+		t.Errorf("something of the namespace is left:\n%s", d)
+	}
+}
