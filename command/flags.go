@@ -1,0 +1,84 @@
+package command
+
+import (
+	"errors"
+	"flag"
+	"strings"
+
+	"github.com/debros/debros/api"
+)
+
+// commonFlags are those of every command that asks an agent.
+type commonFlags struct {
+	addr, token, tokenFile        string
+	namespace, datacenter         string
+	caFile, clientCert, clientKey string
+	tlsServerName                 string
+	stale                         bool
+}
+
+func (f *commonFlags) add(fs *flag.FlagSet) {
+	fs.StringVar(&f.addr, "http-addr", "", "`address` of the agent: host:port, http(s)://host:port or unix:///path; else DEBROS_HTTP_ADDR, else "+api.DefaultAddress)
+	fs.StringVar(&f.token, "token", "", "ACL `token`; else DEBROS_HTTP_TOKEN")
+	fs.StringVar(&f.tokenFile, "token-file", "", "`file` that holds the ACL token; else DEBROS_HTTP_TOKEN_FILE")
+	fs.StringVar(&f.namespace, "ns", "", "`namespace`; else DEBROS_NAMESPACE, else the token's own, else default")
+	fs.StringVar(&f.datacenter, "datacenter", "", "`datacenter`; else DEBROS_DATACENTER, else the agent's")
+	fs.BoolVar(&f.stale, "stale", false, "let any server answer a read from what it has")
+	fs.StringVar(&f.caFile, "ca-file", "", "PEM `file` of the authorities that may vouch for the agent; else DEBROS_CACERT")
+	fs.StringVar(&f.clientCert, "client-cert", "", "PEM `file` of the client certificate; else DEBROS_CLIENT_CERT")
+	fs.StringVar(&f.clientKey, "client-key", "", "PEM `file` of the client certificate's key; else DEBROS_CLIENT_KEY")
+	fs.StringVar(&f.tlsServerName, "tls-server-name", "", "`name` expected in the agent's certificate; else DEBROS_TLS_SERVER_NAME")
+}
+
+// config is the environment's configuration with the flags on top.
+func (f *commonFlags) config() api.Config {
+	cfg := api.DefaultConfig()
+	override(&cfg.Address, f.addr)
+	override(&cfg.Namespace, f.namespace)
+	override(&cfg.Datacenter, f.datacenter)
+	if f.token != "" || f.tokenFile != "" { // a flag counts more than either variable
+		cfg.Token, cfg.TokenFile = f.token, f.tokenFile
+	}
+	var t api.TLSConfig
+	if cfg.TLS != nil {
+		t = *cfg.TLS
+	}
+	override(&t.CAFile, f.caFile)
+	override(&t.CertFile, f.clientCert)
+	override(&t.KeyFile, f.clientKey)
+	override(&t.ServerName, f.tlsServerName)
+	if cfg.TLS != nil || t != (api.TLSConfig{}) {
+		cfg.TLS = &t
+	}
+	return cfg
+}
+
+func override(to *string, value string) {
+	if value != "" {
+		*to = value
+	}
+}
+
+// query are the options of a read.
+func (c *call) query() *api.QueryOptions {
+	o := &api.QueryOptions{}
+	if c.common.stale {
+		o.Consistency = api.Stale
+	}
+	return o
+}
+
+// pairs is a flag that may be given many times, as name=value.
+type pairs map[string]string
+
+func (p pairs) String() string { return "" }
+
+// Set implements flag.Value.
+func (p pairs) Set(s string) error {
+	name, value, ok := strings.Cut(s, "=")
+	if !ok || name == "" {
+		return errors.New("want name=value")
+	}
+	p[name] = value
+	return nil
+}

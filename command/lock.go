@@ -1,0 +1,197 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/debros/debros/api"
+)
+
+func lockCommand() *cmd {
+	var n int
+	var shell, try, verbose bool
+	var name string
+	var ttl, delay, timeout, killAfter time.Duration
+	return &cmd{
+		name: "lock", args: "PREFIX CHILD [ARGUMENT…]", synopsis: "Run a program while holding a lock", min: 2, max: -1, child: true, noFormat: true, ownSignals: true,
+		help: `Waits for the lock PREFIX/.lock (the same as "consul lock" takes), runs CHILD, and gives the lock up when it
+ends. The exit status is the child's.
+
+When the lock is lost (at the latest when its session's TTL has passed since the last renewal, by the
+clock of this machine, however the network behaves) the child gets SIGTERM, after -kill-after
+SIGKILL, and the exit status is 1. The child finds a number in DEBROS_LOCK_FENCING_TOKEN that is larger than that of
+every earlier holder: what it writes to can refuse a late former holder by it.
+
+  debros lock jobs/nightly ./backup.sh
+  debros lock -n=3 jobs/crawl -- ./crawl -fast       at most three at a time`,
+		flags: func(fs *flag.FlagSet) {
+			fs.IntVar(&n, "n", 1, "`number` of holders at a time")
+			fs.BoolVar(&shell, "shell", false, "give CHILD to sh -c")
+			fs.BoolVar(&try, "try", false, "do not wait: fail if the lock is taken")
+			fs.DurationVar(&timeout, "timeout", 0, "wait for the lock at most this `duration`; 0 = for ever")
+			fs.StringVar(&name, "name", "debros lock", "`name` of the session, for people")
+			fs.DurationVar(&ttl, "ttl", api.DefaultLockTTL, "`duration` without renewal after which the lock is lost; at least 10s")
+			fs.DurationVar(&delay, "lock-delay", 15*time.Second, "`duration` for which nobody gets the lock after its holder vanished")
+			fs.DurationVar(&killAfter, "kill-after", 5*time.Second, "`duration` from SIGTERM to SIGKILL; keep it below -lock-delay")
+			fs.BoolVar(&verbose, "verbose", false, "tell on standard error what is going on")
+		},
+		run: func(ctx context.Context, c *call) error {
+			if n < 1 {
+				return usagef("-n=%d: want 1 or more", n)
+			}
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			if delay == 0 {
+				delay = api.NoLockDelay
+			}
+			prefix, argv := c.args[0], c.args[1:]
+			if argv[0] == "--" {
+				argv = argv[1:]
+			}
+			if shell {
+				argv = append([]string{"sh", "-c"}, argv...)
+			}
+			if len(argv) == 0 {
+				return usagef("lock: a CHILD is needed")
+			}
+			o := &api.LockOptions{SessionName: name, TTL: ttl, LockDelay: delay}
+			r := lockRun{c: c, argv: argv, killAfter: killAfter, verbose: verbose}
+			if n > 1 {
+				r.lock = client.Semaphore(prefix, n, o)
+			} else {
+				r.lock = client.Lock(path.Join(prefix, ".lock"), o)
+			}
+			return r.run(ctx, try, timeout)
+		},
+	}
+}
+
+// locker is a lock or a semaphore.
+type locker interface {
+	Lock(context.Context) (lost <-chan struct{}, fencing uint64, err error)
+	TryLock(context.Context) (lost <-chan struct{}, fencing uint64, err error)
+	Unlock(context.Context) error
+}
+
+type lockRun struct {
+	c         *call
+	lock      locker
+	argv      []string
+	killAfter time.Duration
+	verbose   bool
+}
+
+// unlockTimeout bounds the farewell; the session's TTL frees the lock later anyway.
+const unlockTimeout = 10 * time.Second
+
+func (r *lockRun) run(ctx context.Context, try bool, timeout time.Duration) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(signals)
+	lost, fencing, err := r.acquire(ctx, signals, try, timeout)
+	if err != nil {
+		return err
+	}
+	r.say("holding the lock, fencing token %d", fencing)
+	err = r.child(lost, fencing, signals)
+	ctx, cancel := context.WithTimeout(ctx, unlockTimeout)
+	defer cancel()
+	if uerr := r.lock.Unlock(ctx); uerr != nil {
+		r.say("give up the lock: %v", uerr) // its session's TTL does
+	}
+	return err
+}
+
+func (r *lockRun) say(format string, args ...any) {
+	if r.verbose {
+		fmt.Fprintf(r.c.Stderr, "debros: "+format+"\n", args...)
+	}
+}
+
+// acquire waits for the lock, a signal, or the timeout.
+func (r *lockRun) acquire(ctx context.Context, signals <-chan os.Signal, try bool, timeout time.Duration) (<-chan struct{}, uint64, error) {
+	if try {
+		return r.lock.TryLock(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the lock was not free within %s", timeout))
+		defer stop()
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case s := <-signals:
+			cancel(fmt.Errorf("%s while waiting for the lock", s))
+		case <-done:
+		}
+	}()
+	lost, fencing, err := r.lock.Lock(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return lost, fencing, err
+}
+
+// child runs the program in a process group of its own, so that its children end with it.
+func (r *lockRun) child(lost <-chan struct{}, fencing uint64, signals <-chan os.Signal) error {
+	child := exec.Command(r.argv[0], r.argv[1:]...)
+	child.Stdin, child.Stdout, child.Stderr = r.c.Stdin, r.c.Stdout, r.c.Stderr
+	child.Env = append(os.Environ(), "DEBROS_LOCK_FENCING_TOKEN="+strconv.FormatUint(fencing, 10), "DEBROS_LOCK_HELD=true", "CONSUL_LOCK_HELD=true")
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("run %s: %w", r.argv[0], err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	var kill <-chan time.Time
+	var why error
+	for {
+		select {
+		case err := <-ended:
+			if why != nil {
+				return why
+			}
+			return childStatus(err)
+		case <-lost:
+			lost, why = nil, withHint(errors.New("the lock was lost; the child was stopped"), "is the agent reachable, and does the cluster have a leader?")
+			r.signal(child, syscall.SIGTERM)
+			kill = time.After(r.killAfter)
+		case <-kill:
+			r.signal(child, syscall.SIGKILL)
+		case s := <-signals:
+			r.signal(child, s.(syscall.Signal))
+		}
+	}
+}
+
+func (r *lockRun) signal(child *exec.Cmd, s syscall.Signal) {
+	r.say("send %s to the child", s)
+	_ = syscall.Kill(-child.Process.Pid, s) // it may just have ended
+}
+
+// childStatus turns the end of the child into ours: its exit status, or 128 + the signal.
+func childStatus(err error) error {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return &exitError{128 + int(ws.Signal())}
+	}
+	return &exitError{exit.ExitCode()}
+}
