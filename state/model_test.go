@@ -224,6 +224,14 @@ func (m *model) endNode(name string) {
 }
 
 func (m *model) node(r *structs.NodeRequest) {
+	key := strings.ToLower(r.Node.Name)
+	if r.Op == structs.NodeMeta {
+		if row, ok := m.nodes[key]; ok && row.ID == r.Node.ID {
+			row.Meta = r.Node.Meta
+			m.nodes[key] = row
+		}
+		return
+	}
 	for name, old := range maps.Clone(m.nodes) {
 		sameName := strings.EqualFold(old.Name, r.Node.Name)
 		if r.Op == structs.NodeDelete && old.ID == r.Node.ID || r.Op == structs.NodeUpsert && (old.ID == r.Node.ID) != sameName {
@@ -237,7 +245,11 @@ func (m *model) node(r *structs.NodeRequest) {
 	if r.Node.Status != structs.NodeAlive {
 		m.endNode(r.Node.Name)
 	}
-	m.nodes[strings.ToLower(r.Node.Name)] = r.Node
+	n := r.Node
+	if n.Meta == nil {
+		n.Meta = m.nodes[key].Meta
+	}
+	m.nodes[key] = n
 }
 
 func (m *model) expire(limit int) int {

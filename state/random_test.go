@@ -47,10 +47,11 @@ func randomCommand(rnd *rand.Rand, index uint64) command {
 			},
 		}
 	case n < 90:
-		return &structs.NodeRequest{Op: pick(rnd, structs.NodeUpsert, structs.NodeUpsert, structs.NodeUpsert, structs.NodeDelete),
+		return &structs.NodeRequest{Op: pick(rnd, structs.NodeUpsert, structs.NodeUpsert, structs.NodeUpsert, structs.NodeMeta, structs.NodeDelete),
 			Node: structs.Node{
 				ID: pick(rnd, structs.NodeID("i1"), "i2", "i3"), Name: pick(rnd, "n1", "n2", "n3"),
 				Status: pick(rnd, structs.NodeAlive, structs.NodeAlive, structs.NodeAlive, structs.NodeFailed, structs.NodeLeft),
+				Meta:   pick(rnd, nil, nil, map[string]string{}, map[string]string{"rack": "1"}),
 			}}
 	case n < 93:
 		return &structs.NamespaceRequest{Op: pick(rnd, structs.NamespaceCreate, structs.NamespaceUpsert, structs.NamespaceUpsert, structs.NamespaceDelete),
@@ -165,7 +166,7 @@ func stepTime(rnd *rand.Rand, now time.Time) time.Time {
 
 func TestStoreEqualsModel(t *testing.T) {
 	rnd := newRand(t)
-	for range 12 {
+	for range 6 {
 		s, m := New(), newModel()
 		now := time.Unix(1_700_000_000, 0)
 		seen := map[string]uint64{}
@@ -225,6 +226,7 @@ func compareRows(t *testing.T, s *Store, m *model) {
 	for _, n := range nodes {
 		wantEqual(t, "node "+n.Name, n.Status, m.nodes[n.Name].Status)
 		wantEqual(t, "node "+n.Name, n.ID, m.nodes[n.Name].ID)
+		wantEqual(t, "meta of "+n.Name, n.Meta["rack"], m.nodes[n.Name].Meta["rack"])
 	}
 }
 
@@ -278,7 +280,7 @@ func compareRange(t *testing.T, rnd *rand.Rand, s *Store, m *model, seen map[str
 // Three replicas apply the same entries; two of them are replaced by their snapshot now and then.
 func TestReplicasStayEqualOverSnapshots(t *testing.T) {
 	rnd := newRand(t)
-	for range 4 {
+	for range 2 {
 		replicas := []*Store{New(), New(), New()}
 		now := time.Unix(1_700_000_000, 0)
 		for index := uint64(2); index < 400; index++ {
@@ -326,7 +328,7 @@ func compareDumps(t *testing.T, index uint64, replicas []*Store) {
 func TestRandomFailedTxnLeavesTheDump(t *testing.T) {
 	rnd := newRand(t)
 	s := New()
-	for index := uint64(2); index < 1500; index++ {
+	for index := uint64(2); index < 500; index++ {
 		tx := s.Begin(structs.Stamp{Index: index, Time: time.Unix(int64(index), 0)})
 		for _, c := range randomEntry(rnd, index) {
 			apply(tx, c)

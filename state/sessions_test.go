@@ -179,6 +179,36 @@ func TestUnchangedNodeKeepsModifyIndex(t *testing.T) {
 	wantEqual(t, "CreateIndex", n.CreateIndex, before[0].CreateIndex)
 }
 
+// What a node says of itself survives the upserts from membership, which carry no meta.
+func TestNodeMetaIsReplacedAloneAndKeptByUpserts(t *testing.T) {
+	r := newRig(t)
+	meta := func(id structs.NodeID, meta map[string]string) *structs.Node {
+		r.entry(func(tx *Txn) {
+			tx.Node(&structs.NodeRequest{Op: structs.NodeMeta, Node: structs.Node{ID: id, Name: "n1", Status: structs.NodeFailed, Meta: meta}})
+		})
+		_, n := r.s.NodeGet(nil, "n1")
+		return n
+	}
+	s := r.session(structs.Session{ID: "s"})
+	n := meta("id-n1", map[string]string{"rack": "1"})
+	wantEqual(t, "meta", n.Meta["rack"], "1")
+	wantEqual(t, "status", n.Status, structs.NodeAlive)
+	wantEqual(t, "ModifyIndex", n.ModifyIndex, r.index)
+	wantEqual(t, "meta by another id", meta("id-other", nil).Meta["rack"], "1")
+	r.node("n1", structs.NodeAlive)
+	wantEqual(t, "meta and ModifyIndex after an upsert without meta", meta("id-other", nil), n)
+	wantEqual(t, "size of the meta removed", len(meta("id-n1", nil).Meta), 0)
+	if _, row := r.s.SessionGet(nil, ns, s); row == nil {
+		t.Error("meta took the node's session")
+	}
+	r.entry(func(tx *Txn) {
+		tx.Node(&structs.NodeRequest{Op: structs.NodeMeta, Node: structs.Node{ID: "id-x", Name: "nobody"}})
+	})
+	if _, row := r.s.NodeGet(nil, "nobody"); row != nil {
+		t.Error("meta made a node")
+	}
+}
+
 func TestSessionsAllSpansNamespaces(t *testing.T) {
 	r := newRig(t)
 	if err := r.namespace(structs.NamespaceCreate, "team"); err != nil {
