@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -222,7 +223,7 @@ func TestOtherShapesAreCorrupt(t *testing.T) {
 		"state is shorter than meta":  pack(t, "", meta, short, list),
 		"state has another sum":       pack(t, "", meta, swapped, list),
 		"data after the tar":          pack(t, "x", meta, state, list),
-		"zeros without end":           pack(t, strings.Repeat("\x00", 10<<20), meta, state, list),
+		"zeros without end":           pack(t, strings.Repeat("\x00", padBytesMax+1024), meta, state, list),
 		"byte after the file":         append(bytes.Clone(good), 0),
 		"another gzip after the file": append(bytes.Clone(good), good...),
 		"meta is not JSON":            pack(t, "", file(metaName, "{"), state, list),
@@ -245,9 +246,9 @@ func TestNewerFormatIsRefusedByName(t *testing.T) {
 	}
 }
 
-// A few kilobytes that unpack to a gigabyte must not reach stateOut past the size in meta.
+// A few kilobytes that unpack to megabytes must not reach stateOut past the size in meta.
 func TestBombIsBoundedByMeta(t *testing.T) {
-	const bomb = 64 << 20
+	const bomb = 2 << 20
 	meta, _, list := members(testState)
 	var buf bytes.Buffer
 	zw := gzip.NewWriter(&buf)
@@ -278,6 +279,32 @@ func TestBombIsBoundedByMeta(t *testing.T) {
 	out := &counter{}
 	if _, err := Read(&buf, out); !errors.Is(err, ErrCorrupt) || out.n > int64(len(testState)) {
 		t.Fatalf("error %v after %d bytes of state", err, out.n)
+	}
+}
+
+// The largest size there is must neither overflow nor be allocated.
+func TestAbsurdSizeEndsEarly(t *testing.T) {
+	var buf bytes.Buffer
+	zw := gzip.NewWriter(&buf)
+	tw := tar.NewWriter(zw)
+	meta := file(metaName, fmt.Sprintf(`{"Version":1,"SizeBytes":%d}`, math.MaxInt64))
+	if err := tw.WriteHeader(&meta.header); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(tw, meta.body); err != nil {
+		t.Fatal(err)
+	}
+	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: stateName, Size: math.MaxInt64, Mode: 0o600}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(tw, "not that many"); err != nil {
+		t.Fatal(err)
+	}
+	if err := zw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(&buf, io.Discard); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("error %v, want ErrCorrupt", err)
 	}
 }
 

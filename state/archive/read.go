@@ -28,7 +28,7 @@ func Read(r io.Reader, stateOut io.Writer) (Meta, error) {
 
 func read(src *source, stateOut io.Writer) (Meta, error) {
 	// gzip reads no byte beyond its end from an io.ByteReader, so what follows can be looked at.
-	in := bufio.NewReaderSize(src, 64<<10)
+	in := bufio.NewReaderSize(src, 16<<10)
 	zr, err := gzip.NewReader(in)
 	if err != nil {
 		return Meta{}, src.corrupt("gzip header", err)
@@ -121,7 +121,7 @@ func copyState(src *source, tr *tar.Reader, sizeBytes int64, out io.Writer) (sum
 		return sum, fmt.Errorf("%w: %s has %d bytes, %s says %d", ErrCorrupt, stateName, size, metaName, sizeBytes)
 	}
 	hash := sha256.New()
-	buf := make([]byte, 128<<10)
+	buf := make([]byte, 1+min(size, 128<<10)) // small for the small, never empty
 	for {
 		n, rerr := tr.Read(buf)
 		hash.Write(buf[:n])

@@ -25,7 +25,7 @@ func TestReplicasStayEqual(t *testing.T) {
 		s = uint64(time.Now().UnixNano())
 	}
 	seen := map[string]int{}
-	for round := range uint64(6) {
+	for round := range uint64(4) {
 		t.Run(fmt.Sprintf("seed %d", s+round), func(t *testing.T) { replicasStayEqual(t, s+round, seen) })
 	}
 	for rt := recordNamespace; rt <= recordTableIndex && !t.Failed(); rt++ {
@@ -40,7 +40,7 @@ func replicasStayEqual(t *testing.T, s uint64, seen map[string]int) {
 	single, batched, rebuilt := New(state.New(), nil), New(state.New(), nil), New(state.New(), nil)
 	var all, waiting []*raft.Log
 	var waitingWant [][]byte
-	for range 400 {
+	for range 200 {
 		l := g.log()
 		all = append(all, l)
 		want := encodeResults(t, single.Apply(l))
@@ -48,7 +48,7 @@ func replicasStayEqual(t *testing.T, s uint64, seen map[string]int) {
 		if got := encodeResults(t, rebuilt.Apply(l)); !bytes.Equal(got, want) {
 			t.Fatalf("entry %d: the rebuilt replica replied %q, the first %q", l.Index, got, want)
 		}
-		if g.rnd.IntN(20) == 0 {
+		if g.rnd.IntN(15) == 0 {
 			rebuilt = restored(t, stream(t, rebuilt))
 			for _, old := range all[max(0, len(all)-g.rnd.IntN(30)):] {
 				if r := rebuilt.Apply(old); r != nil {
@@ -58,7 +58,7 @@ func replicasStayEqual(t *testing.T, s uint64, seen map[string]int) {
 		}
 
 		waiting, waitingWant = append(waiting, l), append(waitingWant, want)
-		if g.rnd.IntN(8) > 0 {
+		if g.rnd.IntN(10) > 0 {
 			continue
 		}
 		for i, r := range batched.ApplyBatch(waiting) {
