@@ -38,7 +38,13 @@ func invalid(format string, args ...any) *structs.Error {
 // the body has begun, the only honest answer left is to break the connection.
 func (c *call) fail(err error) {
 	if c.r.Context().Err() != nil && (errors.Is(err, context.Canceled) || structs.KindOf(err) == structs.KindCanceled) {
-		c.w.gone = true // nobody listens; the access log says so
+		c.w.gone = true // for the access log
+		if c.w.started() {
+			panic(http.ErrAbortHandler)
+		}
+		// Either nobody listens any more, or the agent stops: then a blocked client must not take an
+		// empty reply for an answer.
+		c.writeError(http.StatusServiceUnavailable, structs.Errorf(structs.KindUnavailable, "the agent is shutting down"))
 		return
 	}
 	e := structs.AsError(err)

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -136,6 +138,26 @@ func exchange(t *testing.T, l *pipeListener, from, request string) string {
 		t.Fatalf("%s: %v", request, err)
 	}
 	return string(b)
+}
+
+func TestABlockedQueryIsToldThatTheAgentStops(t *testing.T) {
+	s := start(t, Config{})
+	s.put("w", "1")
+	index := s.do("GET", "/v1/kv/w", "").header.Get("X-Consul-Index")
+	ctx, stop := context.WithCancel(t.Context())
+	w := &recorder{header: http.Header{}}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		req, _ := http.NewRequestWithContext(ctx, "GET", s.url+"/v1/kv/w?wait=10m&index="+index, nil)
+		s.h.ServeHTTP(w, req)
+	}()
+	until(t, "the query blocks", func() bool { return s.h.watches.total() == 1 })
+	stop()
+	<-done
+	if w.status != 503 || w.header.Get("Retry-After") == "" {
+		t.Errorf("%d %v %q", w.status, w.header, w.body.String())
+	}
 }
 
 func TestOneClientCannotHoldEveryConnection(t *testing.T) {
