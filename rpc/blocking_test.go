@@ -98,6 +98,9 @@ func TestBlockingQueryOfMissingKeySleepsUntilThatKeyChanges(t *testing.T) {
 		if rep := w.answer(t); rep.Index != created || rep.Entry == nil {
 			t.Errorf("got %+v at %d, want the key at %d", rep.Entry, rep.Index, created)
 		}
+		if w.took != 0 {
+			t.Errorf("took %s after the key was created", w.took)
+		}
 	})
 }
 
@@ -107,8 +110,8 @@ func TestBlockingQuerySeesADeletion(t *testing.T) {
 		index := b.set(t, "a", "1")
 		w := startWatch(t.Context(), b, "a", structs.QueryOptions{Index: index})
 		deleted := b.delete(t, "a")
-		if rep := w.answer(t); rep.Entry != nil || rep.Index < deleted {
-			t.Errorf("got %+v at %d, want nothing at %d", rep.Entry, rep.Index, deleted)
+		if rep := w.answer(t); rep.Entry != nil || rep.Index < deleted || w.took != 0 {
+			t.Errorf("got %+v at %d after %s, want nothing at %d at once", rep.Entry, rep.Index, w.took, deleted)
 		}
 	})
 }
@@ -198,6 +201,9 @@ func TestShutdownWakesBlockedQueriesWithUnavailable(t *testing.T) {
 		close(b.shutdown)
 		<-w.done
 		wantKind(t, w.err, structs.KindUnavailable)
+		if w.took != 0 {
+			t.Errorf("took %s after the shutdown began", w.took)
+		}
 	})
 }
 
@@ -273,9 +279,10 @@ func TestQuietWatchesOfLists(t *testing.T) {
 					default:
 					}
 				}
+				began := time.Now()
 				changed := b.set(t, "dir/a", "2")
-				if got := <-done; got != changed {
-					t.Errorf("%s (empty %v): index %d, want %d", method, empty, got, changed)
+				if got := <-done; got != changed || time.Since(began) != 0 {
+					t.Errorf("%s (empty %v): index %d after %s, want %d at once", method, empty, got, time.Since(began), changed)
 				}
 			})
 		}
