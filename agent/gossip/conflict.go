@@ -31,7 +31,7 @@ import (
 
 const (
 	suspectCap       = 64              // suspicions waiting for their pings; more are dropped, gossip repeats them
-	selfSuspectsMax  = 8               // kept for Join to check
+	selfSuspectsMax  = 8               // nodes that claim to be this one; the first few say enough
 	suspectInterval  = 2 * time.Second // a pair that did not answer is pinged again after this
 	conflictInterval = time.Minute     // a conflict that lasts is reported this often
 	pingAttempts     = 3               // UDP loses packets
@@ -57,23 +57,36 @@ func (s suspicion) reason() string {
 		s.known.ID, s.known.Addr, s.known.Port, s.other.ID, s.other.Addr, s.other.Port, s.known.Name)
 }
 
-// selfSuspects are the nodes that Join found in conflict with this one and has yet to ping.
+// selfSuspects are the nodes that contradict this one.
 type selfSuspects struct {
-	mu   sync.Mutex // protects the following
-	list []suspicion
+	mu   sync.Mutex  // protects the following
+	list []suspicion // that Join has yet to ping
+	// newcomer remembers the pairs that were found by joining, for a ping may get through only later
+	newcomer map[string]bool
 }
 
-func (l *selfSuspects) add(s suspicion) {
+// add notes a suspicion; it returns it, marked as the newcomer's if the pair ever was.
+func (l *selfSuspects) add(s suspicion) suspicion {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	key := s.key()
+	if l.newcomer[key] {
+		s.newcomer = true
+	} else if s.newcomer && len(l.newcomer) < selfSuspectsMax {
+		if l.newcomer == nil {
+			l.newcomer = map[string]bool{}
+		}
+		l.newcomer[key] = true
+	}
 	for _, e := range l.list {
-		if e.key() == s.key() {
-			return
+		if e.key() == key {
+			return s
 		}
 	}
 	if len(l.list) < selfSuspectsMax {
 		l.list = append(l.list, s)
 	}
+	return s
 }
 
 func (l *selfSuspects) take() []suspicion {
@@ -129,8 +142,7 @@ func (g *Gossip) inspect(m structs.Member) (refuse bool) {
 			return false // our own record, perhaps of an earlier name or id
 		}
 		s := suspicion{known: *self, other: m, self: true, newcomer: g.joining.Load() > 0 && !g.established.Load()}
-		g.selfSuspects.add(s)
-		g.suspect(s)
+		g.suspect(g.selfSuspects.add(s))
 		return m.Name != self.Name
 	}
 	for _, e := range g.roster.alive(m) {

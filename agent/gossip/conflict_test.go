@@ -26,6 +26,7 @@ func conflictOf(t *testing.T, g *Gossip, known, other *Gossip) Event {
 }
 
 func TestCloneUnderAnotherNameIsRefused(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
 	join(t, b, a)
 	eventuallyStatus(t, a, "b", structs.MemberAlive)
@@ -48,6 +49,7 @@ func TestCloneUnderAnotherNameIsRefused(t *testing.T) {
 }
 
 func TestCloneOfTheOnlyNodeIsRefused(t *testing.T) {
+	t.Parallel()
 	a := start(t, testConfig("a"))
 	cc := testConfig("clone")
 	cc.ID = "id-a"
@@ -64,6 +66,7 @@ func TestCloneOfTheOnlyNodeIsRefused(t *testing.T) {
 }
 
 func TestCloneAtAnotherAddressIsRefused(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
 	join(t, b, a)
 	eventuallyStatus(t, a, "b", structs.MemberAlive)
@@ -81,6 +84,7 @@ func TestCloneAtAnotherAddressIsRefused(t *testing.T) {
 }
 
 func TestNameOfALivingNodeIsRefused(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
 	join(t, b, a)
 	eventuallyStatus(t, a, "b", structs.MemberAlive)
@@ -97,6 +101,7 @@ func TestNameOfALivingNodeIsRefused(t *testing.T) {
 }
 
 func TestNameOfAFailedNodeIsFree(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
 	join(t, b, a)
 	eventuallyStatus(t, a, "b", structs.MemberAlive)
@@ -127,6 +132,7 @@ var restarts = map[string]func(*Config, int){
 }
 
 func TestQuickRestartIsNoConflict(t *testing.T) {
+	t.Parallel()
 	for name, change := range restarts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -167,6 +173,7 @@ func TestQuickRestartIsNoConflict(t *testing.T) {
 // TestMovedNodeIsAcceptedWithoutAnotherJoin: the old address fails, and then the new one's own
 // exchanges are enough.
 func TestMovedNodeIsAcceptedWithoutAnotherJoin(t *testing.T) {
+	t.Parallel()
 	a := start(t, testConfig("a"))
 	cb := testConfig("b")
 	b, err := Start(cb)
@@ -187,6 +194,7 @@ func TestMovedNodeIsAcceptedWithoutAnotherJoin(t *testing.T) {
 }
 
 func TestSelfJoinIsNoConflict(t *testing.T) {
+	t.Parallel()
 	a := start(t, testConfig("a"))
 	if n, err := a.Join(t.Context(), []string{addrOf(a)}); n != 1 || err != nil {
 		t.Errorf("join of itself: %d, %v", n, err)
@@ -197,6 +205,7 @@ func TestSelfJoinIsNoConflict(t *testing.T) {
 }
 
 func TestOwnOldAddressIsNoConflict(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig("a")
 	cfg.BindAddr = "" // every interface
 	cfg.AdvertiseAddr = "127.0.0.2"
@@ -212,6 +221,7 @@ func TestOwnOldAddressIsNoConflict(t *testing.T) {
 }
 
 func TestLastingConflictIsReportedOnceAMinute(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
 	join(t, b, a)
 	eventuallyStatus(t, a, "b", structs.MemberAlive)

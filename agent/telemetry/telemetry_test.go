@@ -193,16 +193,25 @@ func TestJSONHasConsulsShape(t *testing.T) {
 }
 
 func TestForeignNamesCannotBreakThePage(t *testing.T) {
-	tel := process4test(t)
-	for _, name := range []string{"a b", "\xff\xfe", "x{y=\"1\"}", "line\nbreak", "", "ünï", "quantile", "__name__"} {
-		metrics.IncrCounter([]string{"hostile", name}, 1)
-		labels := []metrics.Label{{Name: name, Value: name}}
-		metrics.IncrCounterWithLabels([]string{"hostile_label"}, 1, labels)
-		metrics.AddSampleWithLabels([]string{"hostile_sample"}, 1, labels)
+	tel, err := newTelemetry()
+	if err != nil {
+		t.Fatal(err)
 	}
-	metrics.IncrCounter([]string{"hostile", "after"}, -5) // a counter never goes back
-	metrics.IncrCounter([]string{"hostile", "after"}, 1)
-	metrics.SetGauge([]string{"hostile", "after"}, 9) // one name, two types
+	conf := metrics.DefaultConfig(service)
+	conf.EnableHostname, conf.EnableRuntimeMetrics = false, false
+	m, err := metrics.New(conf, tel.sink) // as install does, but not for the whole process
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a b", "\xff\xfe", "x{y=\"1\"}", "line\nbreak", "", "ünï", "quantile", "__name__"} {
+		m.IncrCounter([]string{"hostile", name}, 1)
+		labels := []metrics.Label{{Name: name, Value: name}}
+		m.IncrCounterWithLabels([]string{"hostile_label"}, 1, labels)
+		m.AddSampleWithLabels([]string{"hostile_sample"}, 1, labels)
+	}
+	m.IncrCounter([]string{"hostile", "after"}, -5) // a counter never goes back
+	m.IncrCounter([]string{"hostile", "after"}, 1)
+	m.SetGauge([]string{"hostile", "after"}, 9) // one name, two types
 	text := page(t, tel, "?format=prometheus")
 	if v := value(t, text, "debros_hostile_after"); v != "1" {
 		t.Errorf("counter = %s", v)
