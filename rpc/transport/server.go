@@ -112,7 +112,7 @@ func (s *Server) Serve() error {
 			s.ServeConn(c)
 			continue
 		}
-		if s.ctx.Err() != nil {
+		if s.isClosing() {
 			return nil
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -155,6 +155,21 @@ func (s *Server) begin() bool {
 	}
 	s.wg.Add(1)
 	return true
+}
+
+func (s *Server) stopAccepting() {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	if s.lis != nil {
+		s.lis.Close()
+	}
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
 }
 
 func (s *Server) refuse(c net.Conn, reason string, err error) {
@@ -222,9 +237,7 @@ func (s *Server) startGRPC() {
 // Shutdown stops accepting, tells RPC callers to go elsewhere, waits for the calls in progress until ctx ends, and
 // then closes. Blocking queries are calls in progress: ctx should be short.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if s.lis != nil {
-		s.lis.Close()
-	}
+	s.stopAccepting()
 	drained := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -242,13 +255,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close ends everything: the listener, the Raft layer, every connection, and with them the context of every call.
 // It waits for the methods to return. Callers with a call in progress get KindUnknownResult.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	s.closing = true
-	s.mu.Unlock()
+	s.stopAccepting()
 	s.cancel()
-	if s.lis != nil {
-		s.lis.Close()
-	}
 	if l := s.raft.Load(); l != nil {
 		l.Close()
 	}
