@@ -72,6 +72,7 @@ type Config struct {
 
 	sources map[string]Source // where each key that is not a default was last set
 	refused map[string]bool   // keys that were set to something unreadable
+	broken  bool              // a file could not be read: keys that are not set may have been in it
 	env     environment
 }
 

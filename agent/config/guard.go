@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/hashicorp/hcl/v2"
@@ -12,74 +13,122 @@ import (
 const (
 	fileBytesMax = 256 << 10 // people write configurations; the largest sensible one has some 50 KiB
 	depthMax     = 32        // the deepest key is at 3
-	// operatorsMax bounds what nests without a bracket, such as -, ?: and a[0][0]. Arithmetic in a
-	// configuration (512 * 1024) needs a handful.
-	operatorsMax = 256
+	operatorsMax = 256       // chains of + - * / nest without a bracket; 512 * 1024 needs one
+	numberMax    = 64        // characters of a number
 )
 
-// guard looks at the text alone and refuses what would be dangerous to parse.
-func guard(name string, src []byte, json bool) *Problem {
-	if len(src) > fileBytesMax {
-		return tooLarge(name)
-	}
-	if json {
+// guard looks at the text alone and refuses what would be dangerous to parse or evaluate.
+func guard(name string, src []byte, json bool) []Problem {
+	switch {
+	case len(src) > fileBytesMax:
+		return []Problem{tooLarge(name)}
+	case json:
 		return guardJSON(name, src)
 	}
 	return guardHCL(name, src)
 }
 
-func tooLarge(name string) *Problem {
-	return &Problem{
+func tooLarge(name string) Problem {
+	return Problem{
 		Source:  Source{Kind: FromFile, Name: name},
 		Message: fmt.Sprintf("the file is larger than %d KiB", fileBytesMax>>10),
 		Hint:    "split it into several files of a -config-dir, or check that it is the right file",
 	}
 }
 
-func tooDeep(name string, line, column int) *Problem {
-	return &Problem{
+func tooDeep(name string, line, column int) Problem {
+	return Problem{
 		Source:  Source{Kind: FromFile, Name: name, Line: line, Column: column},
 		Message: fmt.Sprintf("nested deeper than %d levels", depthMax),
 		Hint:    "no key is nested deeper than 3",
 	}
 }
 
-func guardHCL(name string, src []byte) *Problem {
+// guardHCL lets values through, and sums of numbers. HCL's expressions can be made to take for ever in
+// a few bytes: loops within loops, or "${1e99999999}", which is written out in full.
+func guardHCL(name string, src []byte) []Problem {
 	// The scanner does not recurse. Its diagnostics come again from the parser.
 	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
 	depth, operators := 0, 0
-	for i, t := range tokens {
+	before := hclsyntax.TokenNewline // the token before this one, but for line breaks and comments
+	var problems []Problem
+	for _, t := range tokens {
 		pos := t.Range.Start
+		why := ""
 		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOParen, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc,
-			hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl, hclsyntax.TokenOBrack:
+		case hclsyntax.TokenNewline, hclsyntax.TokenComment:
+			continue
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc,
+			hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
 			if depth++; depth > depthMax {
-				return tooDeep(name, pos.Line, pos.Column)
-			}
-			if t.Type == hclsyntax.TokenOBrack && i > 0 && tokens[i-1].Type != hclsyntax.TokenEqual && tokens[i-1].Type != hclsyntax.TokenComma {
-				operators++ // perhaps an index, which nests to the left
+				return append(problems, tooDeep(name, pos.Line, pos.Column))
 			}
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCQuote,
 			hclsyntax.TokenCHeredoc, hclsyntax.TokenTemplateSeqEnd:
 			depth = max(depth-1, 0)
-		case hclsyntax.TokenStar, hclsyntax.TokenSlash, hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenPercent,
-			hclsyntax.TokenEqualOp, hclsyntax.TokenNotEqual, hclsyntax.TokenLessThan, hclsyntax.TokenLessThanEq,
-			hclsyntax.TokenGreaterThan, hclsyntax.TokenGreaterThanEq, hclsyntax.TokenAnd, hclsyntax.TokenOr,
-			hclsyntax.TokenBang, hclsyntax.TokenDot, hclsyntax.TokenQuestion, hclsyntax.TokenEllipsis, hclsyntax.TokenDoubleColon:
+		case hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenStar, hclsyntax.TokenSlash:
 			operators++
 		}
 		if operators > operatorsMax {
-			return &Problem{
+			why = fmt.Sprintf("more than %d operators in one file", operatorsMax)
+		} else {
+			why = refusedToken(before, t)
+		}
+		if why != "" {
+			problems = append(problems, Problem{
 				Source:  Source{Kind: FromFile, Name: name, Line: pos.Line, Column: pos.Column},
-				Message: fmt.Sprintf("more than %d operators in one file", operatorsMax),
-				Hint:    "a configuration holds values; put text into double quotes",
+				Message: why,
+				Hint:    "a configuration holds values: put text into double quotes, and write $${ or %%{ for ${ or %{ in it",
+			})
+			if operators > operatorsMax || len(problems) >= problemsShown {
+				break
 			}
 		}
+		before = t.Type
 	}
-	return nil
+	return problems
 }
 
-func guardJSON(name string, src []byte) *Problem {
+// refusedToken says why a token may not follow another, or "".
+func refusedToken(before hclsyntax.TokenType, t hclsyntax.Token) string {
+	switch t.Type {
+	case hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+		return "templates are not allowed"
+	case hclsyntax.TokenOParen:
+		return "function calls and parentheses are not allowed"
+	case hclsyntax.TokenPercent, hclsyntax.TokenEqualOp, hclsyntax.TokenNotEqual, hclsyntax.TokenLessThan, hclsyntax.TokenLessThanEq,
+		hclsyntax.TokenGreaterThan, hclsyntax.TokenGreaterThanEq, hclsyntax.TokenAnd, hclsyntax.TokenOr, hclsyntax.TokenBang,
+		hclsyntax.TokenQuestion, hclsyntax.TokenDot, hclsyntax.TokenEllipsis, hclsyntax.TokenFatArrow, hclsyntax.TokenDoubleColon:
+		return fmt.Sprintf("expressions with %s are not allowed", t.Bytes)
+	case hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenStar, hclsyntax.TokenSlash:
+		if before == hclsyntax.TokenCQuote || before == hclsyntax.TokenCHeredoc {
+			return "arithmetic with text is not allowed"
+		}
+	case hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
+		switch before {
+		case hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenStar, hclsyntax.TokenSlash:
+			return "arithmetic with text is not allowed"
+		}
+	case hclsyntax.TokenOBrack:
+		switch before {
+		case hclsyntax.TokenEqual, hclsyntax.TokenColon, hclsyntax.TokenComma, hclsyntax.TokenOBrack:
+		default:
+			return "a list is not allowed here"
+		}
+	case hclsyntax.TokenIdent:
+		if (before == hclsyntax.TokenOBrack || before == hclsyntax.TokenOBrace) && string(t.Bytes) == "for" {
+			return "loops are not allowed"
+		}
+	case hclsyntax.TokenNumberLit:
+		// Four digits of exponent are a number of ten thousand digits when it is written out.
+		if i := bytes.IndexAny(t.Bytes, "eE"); len(t.Bytes) > numberMax || i >= 0 && len(t.Bytes)-i > len("e+999") {
+			return "number out of range"
+		}
+	}
+	return ""
+}
+
+func guardJSON(name string, src []byte) []Problem {
 	depth, line, lineStart := 0, 1, 0
 	inString := false
 	for i := 0; i < len(src); i++ {
@@ -94,7 +143,7 @@ func guardJSON(name string, src []byte) *Problem {
 		case inString:
 		case c == '{' || c == '[':
 			if depth++; depth > depthMax {
-				return tooDeep(name, line, i-lineStart+1)
+				return []Problem{tooDeep(name, line, i-lineStart+1)}
 			}
 		case c == '}' || c == ']':
 			depth--

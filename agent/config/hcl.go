@@ -25,14 +25,15 @@ type decoder struct {
 	settings []setting
 	problems []Problem
 	refused  []string // keys that have a problem, or that a misspelt key was likely meant to be
+	broken   bool     // not all of the file could be read: any key may be missing
 }
 
 // decodeFile reads HCL, or JSON if json is set. It never panics and needs time and memory bounded by
 // fileBytesMax.
 func decodeFile(name string, src []byte, json bool) *decoder {
 	d := &decoder{file: name}
-	if p := guard(name, src, json); p != nil {
-		d.problems = append(d.problems, *p)
+	if ps := guard(name, src, json); len(ps) > 0 {
+		d.problems, d.broken = ps, true
 		return d
 	}
 	var f *hcl.File
@@ -41,6 +42,10 @@ func decodeFile(name string, src []byte, json bool) *decoder {
 		f, diags = hcljson.Parse(src, name)
 	} else {
 		f, diags = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	}
+	d.broken = diags.HasErrors()
+	if len(diags) > 1 { // a JSON file that cannot be read at all has this one on top
+		diags = slices.DeleteFunc(diags, func(g *hcl.Diagnostic) bool { return g.Summary == "Root value must be object" })
 	}
 	d.add("", diags)
 	if f != nil && f.Body != nil {
@@ -61,6 +66,9 @@ func (d *decoder) add(key string, diags hcl.Diagnostics) {
 		}
 		p := Problem{Key: key, Message: strings.ToLower(diag.Summary[:min(1, len(diag.Summary))]) + diag.Summary[min(1, len(diag.Summary)):], Hint: diag.Detail}
 		p.Source = Source{Kind: FromFile, Name: d.file}
+		if diag.Summary == "Variables not allowed" {
+			p.Hint = "put text into double quotes"
+		}
 		if diag.Subject != nil {
 			p.Source = d.source(*diag.Subject)
 		}

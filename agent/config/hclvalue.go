@@ -68,7 +68,10 @@ func (d *decoder) stringList(f *field, e entry) (any, bool) {
 
 // text is a string that is not null; what says whose it is.
 func (d *decoder) text(key string, v cty.Value, at hcl.Range, what string) (string, bool) {
-	if v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
+	if !v.IsKnown() {
+		return "", false // the parser has reported what it could not read
+	}
+	if v.IsNull() || v.Type() != cty.String {
 		d.refuse(key, at, "put it into double quotes", "%s must be a string, not %s", what, typeName(v))
 		return "", false
 	}
@@ -78,8 +81,8 @@ func (d *decoder) text(key string, v cty.Value, at hcl.Range, what string) (stri
 func (d *decoder) scalar(f *field, expr hcl.Expression) (any, bool) {
 	v, diags := expr.Value(nil)
 	d.add(f.key, diags)
-	if diags.HasErrors() || v.IsNull() {
-		return nil, false
+	if diags.HasErrors() || v.IsNull() || !v.IsKnown() {
+		return nil, false // refused, nothing, or already reported by the parser
 	}
 	want, hint := cty.String, "put it into double quotes"
 	switch f.kind {
@@ -90,7 +93,7 @@ func (d *decoder) scalar(f *field, expr hcl.Expression) (any, bool) {
 	case kindDuration:
 		hint = `write it with its unit, such as "10s"`
 	}
-	if !v.IsKnown() || v.Type() != want {
+	if v.Type() != want {
 		if t := v.Type(); !t.IsPrimitiveType() {
 			hint = ""
 		}
@@ -120,10 +123,11 @@ func (d *decoder) number(f *field, n *big.Float, at hcl.Range) (any, bool) {
 		}
 		return v, true
 	}
-	if n.IsInf() || !n.IsInt() {
+	if !n.IsInf() && !n.IsInt() {
 		d.refuse(f.key, at, "", "must be a whole number")
 		return nil, false
 	}
+	// An infinite n is never exact.
 	if f.kind == kindUint {
 		if u, acc := n.Uint64(); acc == big.Exact && (f.bits == 64 || u>>f.bits == 0) {
 			return u, true

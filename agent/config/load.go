@@ -82,6 +82,7 @@ func (c *Config) readPath(p path) []Problem {
 	}
 	entries, err := os.ReadDir(p.name) // sorted by name
 	if err != nil {
+		c.broken = true
 		hint := ""
 		if fi, serr := os.Stat(p.name); serr == nil && !fi.IsDir() {
 			hint = "it is a file: use -config-file"
@@ -109,10 +110,12 @@ func fileProblem(name string, err error, hint string) Problem {
 
 func (c *Config) readFile(name string) []Problem {
 	if fi, err := os.Stat(name); err == nil && fi.IsDir() {
+		c.broken = true
 		return []Problem{{Source: Source{Kind: FromFile, Name: name}, Message: "is a directory", Hint: "use -config-dir"}}
 	}
 	src, err := readBounded(name)
 	if err != nil {
+		c.broken = true
 		return []Problem{fileProblem(name, err, "")}
 	}
 	d := decodeFile(name, src, filepath.Ext(name) == ".json")
@@ -122,6 +125,7 @@ func (c *Config) readFile(name string) []Problem {
 	for _, key := range d.refused {
 		c.refused[key] = true
 	}
+	c.broken = c.broken || d.broken
 	return d.problems
 }
 

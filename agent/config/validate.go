@@ -45,15 +45,20 @@ func validate(c *Config) *validator {
 	return v
 }
 
-// refuse reports an error about a key, unless the key has one already.
+// reported says that the key has an error already, or may be set in a file that has one.
+func (v *validator) reported(key string) bool {
+	return v.c.refused[key] || v.c.broken && !v.c.isSet(key)
+}
+
+// refuse reports an error about a key, unless that would only follow from another error.
 func (v *validator) refuse(key, hint, format string, args ...any) {
-	if !v.c.refused[key] {
+	if !v.reported(key) {
 		v.problems = append(v.problems, v.c.problem(key, hint, format, args...))
 	}
 }
 
 func (v *validator) warn(key, hint, format string, args ...any) {
-	if v.c.refused[key] {
+	if v.reported(key) {
 		return
 	}
 	p := v.c.problem(key, hint, format, args...)
@@ -80,8 +85,6 @@ var (
 func (v *validator) names() {
 	c := v.c
 	switch {
-	case c.NodeName == "" && v.c.isSet("node_name"):
-		v.refuse("node_name", "", "is empty")
 	case c.NodeName == "": // no host name: complete has said so
 	case len(c.NodeName) > nodeNameMax:
 		v.refuse("node_name", "", "is longer than %d characters", nodeNameMax)

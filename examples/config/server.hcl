@@ -21,10 +21,10 @@ retry_join = ["s1.example.internal", "s2.example.internal", "10.0.0.3:7946"]
 #cluster_key_file = "/etc/debros/cluster.key"
 
 # The address of the default route's interface when left out. Templates of go-sockaddr work too:
-#bind_addr = "{{ GetInterfaceIP \"lo\" }}"
+#bind_addr = "{{ GetInterfaceIP \"eth0\" }}"
 
 # The HTTP API answers on loopback only, unless it is told otherwise:
-#client_addr = "127.0.0.1 {{ GetInterfaceIP \"lo\" }}"
+#client_addr = "127.0.0.1 {{ GetInterfaceIP \"eth0\" }}"
 
 ports {
   http     = 5001
