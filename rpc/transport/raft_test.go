@@ -301,3 +301,12 @@ func FuzzRaftGuard(f *testing.F) {
 		}
 	})
 }
+
+// guardBatch is a message of 64 entries of 16 KiB, as a busy leader sends them.
+func guardBatch() []byte {
+	req := &raft.AppendEntriesRequest{Term: 7}
+	for i := range 64 {
+		req.Entries = append(req.Entries, &raft.Log{Index: uint64(i), Term: 7, Data: make([]byte, 16<<10), AppendedAt: time.Unix(1, 0)})
+	}
+	return encodeRaft(raftAppendEntries, req)
+}
