@@ -112,8 +112,24 @@ func (a *Agent) ForceLeave(ctx context.Context, node string, prune bool) error {
 	return a.do(ctx, "/v1/agent/force-leave/"+url.PathEscape(node))
 }
 
-// Reload makes the agent read its configuration again, as SIGHUP does.
-func (a *Agent) Reload(ctx context.Context) error { return a.do(ctx, "/v1/agent/reload") }
+// ReloadReport says what a reload did.
+type ReloadReport struct {
+	Changed      []string // keys now in force
+	NeedsRestart []string // keys that differ from what runs and were left alone
+}
+
+// Reload makes the agent read its configuration again, as SIGHUP does. An agent that reports nothing
+// gives an empty report.
+func (a *Agent) Reload(ctx context.Context) (*ReloadReport, error) {
+	var raw json.RawMessage
+	r := a.c.newRequest(http.MethodPut, "/v1/agent/reload")
+	_, err := a.c.put(ctx, r, nil, &raw)
+	out := &ReloadReport{}
+	if len(raw) > 0 {
+		_ = json.Unmarshal(raw, out) // no report is no error
+	}
+	return out, err
+}
 
 // Maintenance puts the agent into or out of maintenance; the reason is for people.
 func (a *Agent) Maintenance(ctx context.Context, enable bool, reason string) error {
@@ -215,9 +231,15 @@ func (a *Agent) Host(ctx context.Context) (map[string]any, error) {
 
 // Version is what program the agent is.
 type Version struct {
-	SHA          string
-	BuildDate    string
-	HumanVersion string
+	SHA            string
+	BuildDate      string
+	HumanVersion   string
+	Protocol       int // of the RPC between nodes
+	FSM            int // of what the state machine does with an entry
+	GoVersion      string
+	GoOS           string
+	GoArch         string
+	ConsulAPILevel string // version of the Consul API that the compatible routes follow
 }
 
 // Version reads the version of the agent.

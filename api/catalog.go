@@ -52,8 +52,9 @@ type Coordinates struct{ c *Client }
 
 // Coordinate is a node's place in the space of round-trip times.
 type Coordinate struct {
-	Node  string
-	Coord *Coord
+	Node    string
+	Segment string // always "" here; Consul's API has it
+	Coord   *Coord
 }
 
 // Coord is a Vivaldi coordinate; all numbers are seconds, Error is relative.

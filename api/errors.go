@@ -82,15 +82,18 @@ func errorf(k Kind, format string, args ...any) *Error {
 const errorBodyBytesMax = 64 << 10
 
 // replyError makes the Error of a reply whose status is not a success. The body is consumed. Errors
-// on Consul's paths are plain text and carry their kind and hint, if at all, in headers.
+// on Consul's paths are plain text: the hint is a line of it, the kind is in a header or follows from
+// the status.
 func replyError(r *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, errorBodyBytesMax))
 	e := &Error{
 		Kind:      Kind(r.Header.Get("X-Debros-Error-Kind")),
 		Message:   strings.TrimSpace(string(body)),
-		Hint:      r.Header.Get("X-Debros-Error-Hint"),
 		Status:    r.StatusCode,
-		RequestID: r.Header.Get("X-Debros-Request-Id"),
+		RequestID: r.Header.Get("X-Request-Id"),
+	}
+	if text, hint, ok := strings.Cut(e.Message, "\nhint: "); ok {
+		e.Message, e.Hint = text, hint
 	}
 	var j struct {
 		Error *struct {

@@ -120,11 +120,44 @@ type ServerHealth struct {
 
 // AutopilotHealth is how the servers are.
 type AutopilotHealth struct {
-	Healthy          bool     // all of them
-	FailureTolerance int      // how many may fail before nothing can be decided
-	Leader           string   `json:",omitempty"`
-	Voters           []string `json:",omitempty"`
+	Healthy          bool // all of them
+	FailureTolerance int  // how many may fail before nothing can be decided
 	Servers          []ServerHealth
+}
+
+// ServerState is a server in AutopilotState.
+type ServerState struct {
+	ID          string
+	Name        string
+	Address     string
+	NodeStatus  MemberStatus
+	Version     string
+	LastContact Duration
+	LastTerm    uint64
+	LastIndex   uint64
+	Healthy     bool
+	StableSince time.Time
+	ReadReplica bool
+	Status      string // leader, voter or non-voter
+	Meta        map[string]string
+	NodeType    string
+}
+
+// AutopilotState is all that autopilot knows.
+type AutopilotState struct {
+	Healthy                    bool
+	FailureTolerance           int
+	OptimisticFailureTolerance int
+	Servers                    map[string]ServerState // by id
+	Leader                     string                 // id
+	Voters                     []string               // ids
+}
+
+// AutopilotState reads all that autopilot knows.
+func (op *Operator) AutopilotState(ctx context.Context, o *QueryOptions) (*AutopilotState, error) {
+	out := &AutopilotState{}
+	_, _, err := op.c.get(ctx, "/v1/operator/autopilot/state", o, out)
+	return out, err
 }
 
 // AutopilotHealth reads how the servers are; an unhealthy cluster is no error.

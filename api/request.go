@@ -240,6 +240,9 @@ func (c *Client) put(ctx context.Context, r *request, o *WriteOptions, out any) 
 // ends early is an error of the given kind.
 func (c *Client) decode(reply *http.Response, out any, k Kind) error {
 	err := json.NewDecoder(reply.Body).Decode(out)
+	if _, optional := out.(*json.RawMessage); optional && errors.Is(err, io.EOF) {
+		err = nil // an empty body will do
+	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, reply.Body)
 	}

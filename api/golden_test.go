@@ -1,0 +1,133 @@
+package api_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/debros/debros/api"
+	"github.com/debros/debros/structs"
+)
+
+// TestTypesHaveTheJSONOfTheServers fills each of the servers' types, every field of it, with values of its own and holds
+// that ours reads them all and writes the same JSON again.
+func TestTypesHaveTheJSONOfTheServers(t *testing.T) {
+	for _, c := range []struct{ theirs, ours any }{
+		{&structs.KVPair{}, &api.KVPair{}},
+		{&structs.KVCount{}, &struct{ Count int64 }{}},
+		{&structs.Session{}, &api.SessionEntry{}},
+		{&structs.NamespaceInfo{}, &api.Namespace{}},
+		{&structs.AutopilotConfiguration{}, &api.AutopilotConfig{}},
+		{&structs.AutopilotHealth{}, &api.AutopilotHealth{}},
+		{&structs.AutopilotState{}, &api.AutopilotState{}},
+		{&structs.RaftConfiguration{}, &api.RaftConfiguration{}},
+		{&structs.KeyringResponse{}, &api.Keyring{}},
+		{&structs.CatalogNode{}, &api.Node{}},
+		{&structs.CoordinateEntry{}, &api.Coordinate{}},
+		{&structs.TxnResponse{}, &api.TxnReply{}},
+	} {
+		t.Run(reflect.TypeOf(c.theirs).Elem().Name(), func(t *testing.T) {
+			n := 0
+			fill(reflect.ValueOf(c.theirs).Elem(), &n)
+			want := tree(t, c.theirs)
+			raw, err := json.Marshal(c.theirs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(raw, c.ours); err != nil {
+				t.Fatal(err)
+			}
+			if got := tree(t, c.ours); !reflect.DeepEqual(got, want) {
+				g, _ := json.MarshalIndent(got, "", " ")
+				w, _ := json.MarshalIndent(want, "", " ")
+				t.Errorf("ours:\n%s\ntheirs:\n%s", g, w)
+			}
+		})
+	}
+}
+
+// A member is ours to name: its JSON is Consul's with a number for the status.
+func TestMemberReadsTheServersJSON(t *testing.T) {
+	raw, err := json.Marshal(structs.AgentMember{
+		ID: "id", Name: "n", Addr: "10.0.0.1", Port: 7946, Role: structs.RoleServer, Status: 4, StatusName: structs.MemberFailed,
+		Datacenter: "dc1", Build: "0.1.0", Tags: map[string]string{"a": "b"}, Ports: map[string]int{"http": 5001}, ProtocolCur: 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m api.Member
+	if err := json.Unmarshal(raw, &m); err != nil {
+		t.Fatal(err)
+	}
+	if m.ID != "id" || m.Status != api.MemberFailed || m.Role != "server" || m.Ports["http"] != 5001 || m.Build != "0.1.0" || m.ProtocolCur != 2 {
+		t.Errorf("got %+v", m)
+	}
+}
+
+func TestKindsAreThoseOfTheServers(t *testing.T) {
+	ours := []api.Kind{
+		api.KindInternal, api.KindInvalid, api.KindNotFound, api.KindConflict, api.KindDenied, api.KindTooLarge, api.KindRateLimited,
+		api.KindNoLeader, api.KindUnavailable, api.KindUnknownResult, api.KindQuota, api.KindNoPath, api.KindUnsupported, api.KindCanceled,
+	}
+	for i, k := range ours {
+		if string(k) != structs.Kind(i).String() {
+			t.Errorf("kind %d: %q, the servers say %q", i, k, structs.Kind(i))
+		}
+	}
+	if s := structs.Kind(len(ours)).String(); s != structs.KindInternal.String() {
+		t.Errorf("the servers have a kind %q that we lack", s)
+	}
+}
+
+func tree(t *testing.T, v any) any {
+	t.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out any
+	if err := json.Unmarshal(raw, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// fill sets every field to a value that is not its zero and, as far as it goes, not another's.
+func fill(v reflect.Value, n *int) {
+	*n++
+	if v.Type() == reflect.TypeFor[time.Time]() {
+		v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, *n%60, 0, time.UTC)))
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("s" + string(rune('a'+*n%26)))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		v.SetInt(int64(*n))
+	case reflect.Uint, reflect.Uint64, reflect.Uint32, reflect.Uint8:
+		v.SetUint(uint64(*n))
+	case reflect.Float64:
+		v.SetFloat(float64(*n) / 2)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), n)
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, n)
+		fill(value, n)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				fill(v.Field(i), n)
+			}
+		}
+	}
+}
