@@ -40,10 +40,25 @@ type NodeOp string
 const (
 	NodeUpsert NodeOp = "upsert" // no new ModifyIndex when nothing changed
 	NodeDelete NodeOp = "delete"
+	// NodeMeta replaces the Meta of the row with this name and id, and nothing else.
+	NodeMeta NodeOp = "meta"
 )
 
-// NodeRequest writes the nodes table (CommandNode); only the leader's reconciler proposes it. A node
-// that becomes failed, left or deleted loses its sessions. No Reply.
+// MetaMaintenance is the key of node meta that holds the reason while a node is in maintenance.
+const MetaMaintenance = "debros-maintenance"
+
+// NodeRegisterRequest is what a node says of itself beyond its gossip tags ("Catalog.Register";
+// replied to with WriteReply). The row itself comes from membership: KindUnavailable until it is there.
+type NodeRegisterRequest struct {
+	WriteOptions
+	ID   NodeID
+	Name string
+	Meta map[string]string
+}
+
+// NodeRequest writes the nodes table (CommandNode): the leader's reconciler proposes upsert and
+// delete, Catalog.Register proposes meta. An upsert without Meta keeps the row's. A node that becomes
+// failed, left or deleted loses its sessions. No Reply.
 type NodeRequest struct {
 	Op   NodeOp
 	Node Node

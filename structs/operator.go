@@ -17,7 +17,7 @@ type RaftServer struct {
 type RaftConfigReply struct {
 	QueryMeta
 	Servers     []*RaftServer
-	ConfigIndex uint64 // index of the configuration entry
+	ConfigIndex uint64 // index of the configuration entry; 0 when Raft does not say
 }
 
 // QueryRequest is a read that needs no more than its options.

@@ -107,7 +107,7 @@ func autopilotStatus(st structs.MemberStatus) autopilot.NodeStatus {
 // RemoveFailedServer implements autopilot.ApplicationIntegration.
 func (p pilot) RemoveFailedServer(srv *autopilot.Server) {
 	p.s.wg.Go(func() {
-		if err := p.s.members.RemoveFailed(srv.Name, false); err != nil {
+		if err := p.s.members.RemoveFailed(p.s.ctx, srv.Name, false); err != nil {
 			p.s.log.Warn("dead server not removed from membership", "node", srv.Name, "error", err)
 		}
 	})

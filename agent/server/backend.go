@@ -31,7 +31,13 @@ func (s *Server) RPC(ctx context.Context, method string, req, reply any) error {
 	if !ok {
 		return structs.Errorf(structs.KindUnsupported, "unknown method %q", method)
 	}
+	// Leadership may move between the look at it and the work: such an answer says that nothing was
+	// done, so the request may look again.
+	deadline := time.Now().Add(s.cfg.HoldTimeout)
 	out, err := m.Handle(ctx, req)
+	for errors.Is(err, structs.ErrNoLeader) && s.pause(ctx, deadline) == nil {
+		out, err = m.Handle(ctx, req)
+	}
 	if err != nil {
 		return err
 	}

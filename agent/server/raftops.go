@@ -158,16 +158,16 @@ func (s *Server) configuration() (raft.Configuration, uint64, error) {
 	if err := f.Error(); err != nil {
 		return raft.Configuration{}, 0, fmt.Errorf("read the raft configuration: %w", err)
 	}
-	return f.Configuration(), f.Index(), nil
+	return f.Configuration(), f.Index(), nil // raft 1.8 leaves the index at 0, as Consul shows it
 }
 
 // voters counts the voters of the configuration.
 func (s *Server) voters() (n int) {
-	conf, _, err := s.configuration()
-	if err != nil {
+	f := s.raft.GetConfiguration()
+	if f.Error() != nil {
 		return 0
 	}
-	for _, srv := range conf.Servers {
+	for _, srv := range f.Configuration().Servers {
 		if srv.Suffrage == raft.Voter {
 			n++
 		}
@@ -210,4 +210,33 @@ func raftError(what string, err error) error {
 		return errNotLeader()
 	}
 	return structs.Errorf(structs.KindUnavailable, "could not %s: %v", what, err)
+}
+
+// RaftStats are raft's own figures, for people.
+func (s *Server) RaftStats() map[string]string { return s.raft.Stats() }
+
+// Stats are the server's figures, for people.
+func (s *Server) Stats() map[string]string {
+	id, addr := s.leader()
+	return map[string]string{
+		"leader": strconv.FormatBool(s.IsLeader()), "leader_id": string(id), "leader_addr": addr,
+		"applied_index": strconv.FormatUint(s.fsm.AppliedIndex(), 10), "state_index": strconv.FormatUint(s.store.Index(), 10),
+		"bootstrapped": strconv.FormatBool(s.hasConfiguration()),
+	}
+}
+
+// SetSnapshots changes when snapshots are taken and how much log is kept behind them.
+func (s *Server) SetSnapshots(threshold uint64, interval time.Duration, trailing uint64) error {
+	rc := s.raft.ReloadableConfig()
+	setUnlessZero(&rc.SnapshotThreshold, threshold)
+	setUnlessZero(&rc.SnapshotInterval, interval)
+	setUnlessZero(&rc.TrailingLogs, trailing)
+	return s.raft.ReloadConfig(rc)
+}
+
+func setUnlessZero[T comparable](v *T, to T) {
+	var zero T
+	if to != zero {
+		*v = to
+	}
 }

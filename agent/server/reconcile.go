@@ -60,9 +60,6 @@ func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 		return nil
 	}
 	row := nodeOf(m)
-	if old != nil {
-		row.Meta = old.Meta
-	}
 	if old == nil || !sameNode(old, &row) {
 		if _, _, err := s.apply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeUpsert, Node: row}); err != nil {
 			return fmt.Errorf("write node %q: %w", m.Name, err)

@@ -28,7 +28,7 @@ import (
 // Membership is what a server needs to know from gossip.
 type Membership interface {
 	Members() []structs.Member
-	RemoveFailed(name string, prune bool) error
+	RemoveFailed(ctx context.Context, name string, prune bool) error
 }
 
 // Server is one server of the cluster. Its zero value is of no use; New, then Start.
@@ -147,7 +147,7 @@ func (s *Server) LeaderKnown() bool {
 }
 
 // IsLeader reports whether this server leads and is ready to serve as leader.
-func (s *Server) IsLeader() bool { return s.leadingTerm.Load() != 0 }
+func (s *Server) IsLeader() bool { return s.leadingTerm.Load() != 0 && s.raft.State() == raft.Leader }
 
 // Close hands leadership over if it can, stops Raft and waits for every goroutine. Idempotent.
 func (s *Server) Close() error {

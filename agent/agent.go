@@ -1,0 +1,277 @@
+// Package agent puts one debros node together: it builds, starts, reloads and stops the parts in
+// order, and is the local agent behind the HTTP API. It holds no feature of its own and parses
+// nothing.
+//
+// Contract: New does no I/O. Start either has everything running or has undone what it began. After
+// Start, Done is closed when the agent has stopped, for whatever reason; Err says which.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/debros/debros/agent/config"
+	"github.com/debros/debros/agent/gossip"
+	"github.com/debros/debros/agent/httpapi"
+	"github.com/debros/debros/agent/router"
+	"github.com/debros/debros/agent/server"
+	"github.com/debros/debros/agent/telemetry"
+	"github.com/debros/debros/internal/creds"
+	"github.com/debros/debros/internal/logging"
+	"github.com/debros/debros/rpc/transport"
+	"github.com/debros/debros/structs"
+)
+
+// Loader reads the configuration again, as at start, with what people should know about it.
+type Loader func() (*config.Config, []config.Warning, error)
+
+// Options come with a configuration.
+type Options struct {
+	Logs *logging.Logs
+	// Loader is asked on reload; nil: reload is refused.
+	Loader Loader
+	// Gossip intervals for tests; zero fields mean the configuration's.
+	Tuning gossip.Tuning
+	// Server adjusts the server's settings that are not configuration; for tests.
+	Server func(*server.Config)
+}
+
+// Agent is one node.
+type Agent struct {
+	opts      Options
+	logs      *logging.Logs
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+
+	dir       *dataDir
+	node      *creds.NodeKey
+	creds     *creds.Creds // nil: plain connections
+	listeners *listeners
+	pool      *transport.Pool
+	transport *transport.Server // servers only
+	gossip    *gossip.Gossip
+	members   *memberCache
+	server    *server.Server // servers only
+	router    *router.Router // clients only
+	cluster   httpapi.Cluster
+	web       []*http.Server
+	handler   *httpapi.Handler
+
+	// cfg is the configuration in force; a reload replaces it.
+	cfg         atomic.Pointer[config.Config]
+	maintenance atomic.Pointer[string] // the reason; nil = in service
+	registerCh  chan struct{}          // capacity 1: node meta or maintenance changed
+	serverSeen  chan struct{}          // closed when a server was seen
+	seenOnce    sync.Once
+	started     time.Time
+
+	ctx    context.Context // ends when the agent stops; blocked queries end with it
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	stopOnce sync.Once
+	doneCh   chan struct{}
+	err      error // why it stopped; set before doneCh closes
+
+	// life serialises leave and reload.
+	life sync.Mutex
+	left atomic.Bool
+}
+
+// New builds an agent that is not running.
+func New(cfg *config.Config, opts Options) *Agent {
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &Agent{
+		opts: opts, logs: opts.Logs, log: opts.Logs.Logger(),
+		registerCh: make(chan struct{}, 1), serverSeen: make(chan struct{}),
+		ctx: ctx, cancel: cancel, doneCh: make(chan struct{}),
+	}
+	a.cfg.Store(cfg)
+	return a
+}
+
+// Config is the configuration in force.
+func (a *Agent) Config() *config.Config { return a.cfg.Load() }
+
+// Start brings the node up. It returns when it runs, not when the cluster has a leader: see Ready.
+func (a *Agent) Start() (err error) {
+	a.started = time.Now()
+	defer func() {
+		if err != nil {
+			a.stop(err)
+		}
+	}()
+	if a.telemetry, err = telemetry.Process(); err != nil {
+		return err
+	}
+	for _, step := range []func() error{
+		a.openDataDir, a.openCreds, a.listen, a.startCluster, a.startHTTP,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	a.wg.Go(a.followGossip)
+	a.wg.Go(a.watchFaults)
+	a.wg.Go(a.registerNode)
+	a.wg.Go(a.retryJoin)
+	a.wg.Go(a.notifyReady)
+	return nil
+}
+
+// startCluster starts gossip and then the part of the cluster that this node is.
+func (a *Agent) startCluster() error {
+	cfg := a.Config()
+	a.pool = transport.NewPool(a.transportConfig(), nil)
+	if cfg.Server {
+		return a.startServer()
+	}
+	return a.startClient()
+}
+
+func (a *Agent) startServer() error {
+	srv, err := server.New(a.serverConfig(), a.pool)
+	if err != nil {
+		return err
+	}
+	a.transport, err = transport.Listen(a.listeners.server, a.transportConfig(), srv.Methods(), srv.Streams())
+	if err != nil {
+		return err
+	}
+	if err := a.startGossip(); err != nil {
+		return err
+	}
+	a.wg.Go(func() {
+		if err := a.transport.Serve(); err != nil && a.ctx.Err() == nil {
+			a.stopSoon(fmt.Errorf("serve rpc: %w", err))
+		}
+	})
+	if err := srv.Start(a.transport.RaftLayer(a.raftAddr(), nil), a.members); err != nil {
+		return err
+	}
+	a.server, a.cluster = srv, srv
+	return nil
+}
+
+func (a *Agent) startClient() error {
+	if err := a.startGossip(); err != nil {
+		return err
+	}
+	var err error
+	if a.router, err = a.newRouter(); err != nil {
+		return err
+	}
+	a.cluster = a.router
+	return nil
+}
+
+// watchFaults stops the agent when its server can no longer be sure of its disk.
+func (a *Agent) watchFaults() {
+	if a.server == nil {
+		return
+	}
+	select {
+	case err := <-a.server.Fatal():
+		a.stopSoon(err)
+	case <-a.ctx.Done():
+	}
+}
+
+// Done is closed when the agent has stopped.
+func (a *Agent) Done() <-chan struct{} { return a.doneCh }
+
+// Err is why the agent stopped: nil after Shutdown or Leave. Valid once Done is closed.
+func (a *Agent) Err() error { return a.err }
+
+// Shutdown stops the agent without leaving the cluster: leadership is handed over, files are closed.
+func (a *Agent) Shutdown() { a.stop(nil) }
+
+// stopSoon stops the agent from one of its own goroutines.
+func (a *Agent) stopSoon(err error) { go a.stop(err) }
+
+// stop closes everything in reverse order, once, and waits.
+func (a *Agent) stop(cause error) {
+	a.stopOnce.Do(func() {
+		if cause != nil {
+			a.log.Error("the agent stops", "error", cause)
+		}
+		a.cancel()
+		a.stopHTTP()
+		errs := []error{cause}
+		if a.server != nil {
+			errs = append(errs, a.server.Close())
+		}
+		if a.gossip != nil {
+			errs = append(errs, a.gossip.Shutdown())
+		}
+		if a.transport != nil {
+			errs = append(errs, a.transport.Close())
+		}
+		if a.pool != nil {
+			errs = append(errs, a.pool.Close())
+		}
+		a.wg.Wait()
+		a.listeners.close()
+		a.dir.unlock()
+		a.err = errors.Join(errs...)
+		if a.err == nil {
+			a.log.Info("the agent has stopped")
+		}
+		close(a.doneCh)
+	})
+	<-a.doneCh
+}
+
+// Ready is closed when the node is of use: a server knows a leader, a client has seen a server, or,
+// for a client that was given nobody to join, as soon as HTTP listens.
+func (a *Agent) Ready(ctx context.Context) error {
+	switch {
+	case a.server != nil:
+		for !a.server.LeaderKnown() {
+			if err := a.sleep(ctx, readyPoll); err != nil {
+				return err
+			}
+		}
+		return nil
+	case len(a.Config().RetryJoin) == 0 && len(a.servers()) == 0:
+		return nil
+	}
+	select {
+	case <-a.serverSeen:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.ctx.Done():
+		return a.ctx.Err()
+	}
+}
+
+// readyPoll is how often a server looks whether it knows a leader; only while it starts.
+const readyPoll = 20 * time.Millisecond
+
+func (a *Agent) sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.ctx.Done():
+		return a.ctx.Err()
+	}
+}
+
+// servers are the living servers of this datacenter.
+func (a *Agent) servers() (out []structs.Member) {
+	for _, m := range a.members.Members() {
+		if m.Role == structs.RoleServer && m.Status == structs.MemberAlive && m.Datacenter == a.Config().Datacenter {
+			out = append(out, m)
+		}
+	}
+	return out
+}

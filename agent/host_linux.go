@@ -1,0 +1,19 @@
+package agent
+
+import "golang.org/x/sys/unix"
+
+// readKernel fills in what only Linux answers this way.
+func readKernel(h *hostInfo) error {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return err
+	}
+	h.Kernel = unix.ByteSliceToString(u.Release[:])
+	var si unix.Sysinfo_t
+	if err := unix.Sysinfo(&si); err != nil {
+		return err
+	}
+	h.UptimeSeconds = int64(si.Uptime)
+	h.MemoryBytes, h.MemoryFree = uint64(si.Totalram)*uint64(si.Unit), uint64(si.Freeram)*uint64(si.Unit)
+	return nil
+}

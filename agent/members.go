@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/debros/debros/agent/gossip"
+	"github.com/debros/debros/agent/retryjoin"
+	"github.com/debros/debros/agent/server"
+	"github.com/debros/debros/structs"
+)
+
+// memberAgeMax is how old the cached members may be when no event came: an event refreshes them at once.
+const memberAgeMax = time.Second
+
+// memberCache spares requests the cost of reading and parsing all members: a request asks where
+// the leader is, and a pool may have thousands of nodes.
+type memberCache struct {
+	gossip *gossip.Gossip
+	now    atomic.Pointer[memberList]
+}
+
+type memberList struct {
+	at      time.Time
+	members []structs.Member
+}
+
+var _ server.Membership = (*memberCache)(nil)
+
+// Members are the nodes as of at most memberAgeMax ago. The slice is shared: read only.
+func (c *memberCache) Members() []structs.Member {
+	if l := c.now.Load(); l != nil && time.Since(l.at) < memberAgeMax {
+		return l.members
+	}
+	return c.refresh()
+}
+
+func (c *memberCache) refresh() []structs.Member {
+	l := &memberList{at: time.Now(), members: c.gossip.Members()}
+	c.now.Store(l)
+	return l.members
+}
+
+// RemoveFailed implements server.Membership.
+func (c *memberCache) RemoveFailed(ctx context.Context, name string, prune bool) error {
+	defer c.refresh()
+	return c.gossip.RemoveFailed(ctx, name, prune)
+}
+
+// followGossip turns events into work for the parts, until gossip stops.
+func (a *Agent) followGossip() {
+	a.noteServers()
+	for e := range a.gossip.Events() {
+		if e.Kind == gossip.EventConflict {
+			a.onConflict(e)
+			continue
+		}
+		a.members.refresh()
+		a.noteServers()
+		for _, m := range e.Members {
+			a.log.Info("member "+string(e.Kind), "node", m.Name, "id", m.ID, "role", m.Role, "address", m.Addr)
+		}
+		if a.server != nil {
+			a.server.MembershipChanged()
+		}
+	}
+}
+
+// noteServers remembers that a server was seen, which makes a client ready.
+func (a *Agent) noteServers() {
+	if len(a.servers()) > 0 {
+		a.seenOnce.Do(func() { close(a.serverSeen) })
+	}
+}
+
+// onConflict stops this node when it is the one that came last; the others only say it.
+func (a *Agent) onConflict(e gossip.Event) {
+	if e.Self && e.Newcomer {
+		a.stopSoon(structs.Errorf(structs.KindConflict, "%s", e.Reason).
+			WithHint("a copied data directory needs a node.key of its own: remove node.key (and raft/) from the copy; or set another node_name"))
+		return
+	}
+	a.log.Error("two nodes are in conflict", "reason", e.Reason)
+}
+
+// retryJoin joins the cluster that the configuration names.
+func (a *Agent) retryJoin() {
+	cfg := a.Config()
+	if len(cfg.RetryJoin) == 0 {
+		return
+	}
+	err := retryjoin.Run(a.ctx, retryjoin.Config{
+		Addrs: cfg.RetryJoin, Interval: cfg.RetryInterval, MaxAttempts: cfg.RetryMax,
+		Join: func(ctx context.Context, addrs []string) (int, error) { return a.join(ctx, addrs) },
+		DefaultPort: cfg.Ports.SerfLAN, Logger: a.log.With("component", "retry_join"),
+	})
+	switch {
+	case err == nil, a.ctx.Err() != nil:
+	case errors.Is(err, structs.ErrConflict):
+		a.stopSoon(err)
+	default:
+		a.stopSoon(structs.Errorf(structs.KindUnavailable, "could not join the cluster: %v", err).
+			WithHint("check retry_join, cluster_key and that the others listen on ports.serf_lan"))
+	}
+}
+
+// join contacts addresses and makes what it learned known at once.
+func (a *Agent) join(ctx context.Context, addrs []string) (int, error) {
+	n, err := a.gossip.Join(ctx, addrs)
+	a.members.refresh()
+	a.noteServers()
+	if n > 0 {
+		poke(a.registerCh)
+	}
+	return n, err
+}
+
+// poke puts a token into a channel of capacity 1; one that is there already says the same.
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

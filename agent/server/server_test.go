@@ -1,0 +1,278 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/debros/debros/structs"
+)
+
+func TestThreeServersBootstrapOnce(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader := c.leader()
+	mustPut(t, leader, "a", "1")
+	for _, n := range c.nodes {
+		conf, _, err := n.configuration()
+		if err != nil || len(conf.Servers) != 3 {
+			t.Fatalf("configuration on %s: %v, %v", n.id, conf, err)
+		}
+	}
+}
+
+func TestServersWithDifferentExpectDoNotBootstrap(t *testing.T) {
+	c := newCluster(t, 2, nil)
+	c.leader()
+	c.roster.set(structs.Member{ID: "odd", Name: "odd", Role: structs.RoleServer, Status: structs.MemberAlive, Datacenter: "dc1", Expect: 5})
+	late := c.start("id9", "", 2)
+	defer late.stop()
+	if servers, why := late.candidates(); why == "" {
+		t.Fatalf("candidates despite a member with another bootstrap_expect: %v", servers)
+	}
+}
+
+func TestAServerPromisesItselfToOneClaimant(t *testing.T) {
+	var book claimBook
+	now := time.Now()
+	if ok, _ := book.grant("a", now); !ok {
+		t.Fatal("first claim refused")
+	}
+	if ok, holder := book.grant("b", now.Add(claimLease-time.Millisecond)); ok || holder != "a" {
+		t.Fatalf("second claimant: %v, holder %s", ok, holder)
+	}
+	if ok, _ := book.grant("b", now.Add(claimLease)); !ok {
+		t.Fatal("claim refused after the lease")
+	}
+	if claimUse+claimTimeout >= claimLease {
+		t.Fatal("a claimant could use promises that have run out")
+	}
+}
+
+func TestLinearizableReadOnEveryServerSeesTheLastWrite(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	c.leader()
+	for i := range 60 {
+		writer, reader := c.nodes[i%3], c.nodes[(i+1)%3]
+		mustPut(t, writer, "k", num(i))
+		wantGet(t, reader, "k", num(i))
+	}
+}
+
+func TestWritesAreForwardedOnceAndCoalesced(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader := c.leader()
+	before := leader.raft.LastIndex()
+	const writers, each = 64, 20
+	var wg sync.WaitGroup
+	errs := make(chan error, writers)
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				if err := put(c.nodes[w%3], "k"+num(w)+"/"+num(i), "v"); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		t.Error(err)
+	}
+	entries := leader.raft.LastIndex() - before
+	if entries >= writers*each {
+		t.Errorf("%d writes took %d log entries: nothing was coalesced", writers*each, entries)
+	}
+	_, n := leader.store.KVCount(nil, structs.DefaultNamespace, "k")
+	if n != writers*each {
+		t.Errorf("%d keys, want %d", n, writers*each)
+	}
+}
+
+func TestTwoWritesOfOneKeyNeverShareAnIndex(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	leader := c.leader()
+	var mu sync.Mutex
+	seen := map[uint64]bool{}
+	var wg sync.WaitGroup
+	for w := range 32 {
+		wg.Go(func() {
+			var rep structs.KVReply
+			req := &structs.KVRequest{Op: structs.KVSet, KV: structs.KVPair{Key: "hot", Value: []byte(num(w))}}
+			if err := leader.RPC(t.Context(), "KV.Apply", req, &rep); err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if seen[rep.Index] {
+				t.Errorf("index %d was given to two writes of one key", rep.Index)
+			}
+			seen[rep.Index] = true
+		})
+	}
+	wg.Wait()
+}
+
+func TestLeaderLossElectsAnotherAndLosesNothing(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader := c.leader()
+	for i := range 50 {
+		mustPut(t, leader, "k"+num(i), num(i))
+	}
+	c.roster.status(leader.id, structs.MemberFailed)
+	leader.stop()
+	c.drop(leader)
+	next := c.leader()
+	for i := range 50 {
+		wantGet(t, next, "k"+num(i), num(i))
+	}
+	mustPut(t, next, "after", "yes")
+}
+
+func TestWriteWithoutQuorumIsNotAcknowledged(t *testing.T) {
+	c := newCluster(t, 3, func(cfg *Config) { cfg.HoldTimeout = time.Second })
+	leader := c.leader()
+	mustPut(t, leader, "a", "1")
+	for _, n := range append([]*node{}, c.nodes...) {
+		if n != leader {
+			n.stop()
+			c.drop(n)
+		}
+	}
+	err := put(leader, "a", "2")
+	if !errors.Is(err, structs.ErrNoLeader) && !errors.Is(err, structs.ErrUnknownResult) {
+		t.Fatalf("write without quorum: %v", err)
+	}
+	if v, err := get(leader, "a", structs.QueryOptions{}); err == nil {
+		t.Fatalf("linearizable read without quorum answered %q", v)
+	}
+	if v, err := get(leader, "a", structs.QueryOptions{Consistency: structs.Stale}); err != nil || v != "1" {
+		t.Fatalf("stale read without quorum: %q, %v", v, err)
+	}
+}
+
+func TestSessionEndsAfterItsTTL(t *testing.T) {
+	var k sessionKey
+	fired := make(chan sessionKey, 1)
+	timers := newSessionTimers(func(got sessionKey) { fired <- got })
+	defer timers.stop()
+	k = sessionKey{"default", "s"}
+	timers.reset(k, 20*time.Millisecond)
+	select {
+	case got := <-fired:
+		if got != k {
+			t.Fatalf("fired for %v", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the clock never rang")
+	}
+	timers.reset(k, time.Millisecond)
+	timers.clear()
+	select {
+	case <-fired:
+		t.Fatal("a cleared clock rang")
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+func TestKeyExpiresAsACommittedCommand(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader := c.leader()
+	var rep structs.KVReply
+	req := &structs.KVRequest{Op: structs.KVSet, KV: structs.KVPair{Key: "short"}, TTL: int64(300 * time.Millisecond)}
+	if err := leader.RPC(t.Context(), "KV.Apply", req, &rep); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(c.follower(), "short", structs.QueryOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.nodes {
+		eventually(t, "the key to expire on "+string(n.id), func() bool {
+			_, err := get(n, "short", structs.QueryOptions{Consistency: structs.Stale})
+			return errors.Is(err, structs.ErrNotFound)
+		})
+	}
+}
+
+func TestSnapshotSaveAndRestoreOverTheCluster(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader := c.leader()
+	mustPut(t, leader, "old", "1")
+	var archive bytes.Buffer
+	if err := leader.Stream(t.Context(), "Snapshot.Save", &structs.SnapshotRequest{}, nil, &archive); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, leader, "old", "2")
+	mustPut(t, leader, "new", "x")
+	damaged := bytes.Clone(archive.Bytes())
+	damaged[len(damaged)/2] ^= 0x10
+	var rep bytes.Buffer
+	if err := c.follower().Stream(t.Context(), "Snapshot.Restore", &structs.SnapshotRequest{}, bytes.NewReader(damaged), &rep); !errors.Is(err, structs.ErrInvalid) {
+		t.Fatalf("damaged archive: %v", err)
+	}
+	wantGet(t, leader, "old", "2")
+	if err := c.follower().Stream(t.Context(), "Snapshot.Restore", &structs.SnapshotRequest{}, bytes.NewReader(archive.Bytes()), &rep); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.nodes {
+		wantGet(t, n, "old", "1")
+		if _, err := get(n, "new", structs.QueryOptions{}); !errors.Is(err, structs.ErrNotFound) {
+			t.Fatalf("%s still has what came after the snapshot: %v", n.id, err)
+		}
+	}
+}
+
+func TestANewServerIsStabilisedAndADeadOneRemoved(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader := c.leader()
+	fourth := c.start("id3", "", 0)
+	c.nodes = append(c.nodes, fourth)
+	c.changed()
+	eventually(t, "the new server to vote", func() bool { return leader.voters() == 4 })
+	var dead *node
+	for _, n := range c.nodes {
+		if n != leader && n != fourth {
+			dead = n
+		}
+	}
+	dead.stop()
+	c.drop(dead)
+	c.roster.status(dead.id, structs.MemberFailed)
+	eventually(t, "the dead server to be removed", func() bool { return leader.voters() == 3 })
+}
+
+func TestLeaveRefusesWhenQuorumWouldBeLost(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader := c.leader()
+	f := c.follower()
+	for _, n := range c.nodes {
+		if n != leader && n != f {
+			c.roster.status(n.id, structs.MemberFailed)
+		}
+	}
+	err := leader.Leave(context.Background(), false)
+	if !errors.Is(err, structs.ErrConflict) {
+		t.Fatalf("leave that loses quorum: %v", err)
+	}
+}
+
+func TestLeaderLeavesAndTheOthersGoOn(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader := c.leader()
+	mustPut(t, leader, "a", "1")
+	if err := leader.Leave(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	c.roster.status(leader.id, structs.MemberLeft)
+	leader.stop()
+	c.drop(leader)
+	next := c.leader()
+	eventually(t, "two voters", func() bool { return next.voters() == 2 })
+	mustPut(t, next, "b", "2")
+	wantGet(t, next, "a", "1")
+}
