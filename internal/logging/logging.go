@@ -7,7 +7,6 @@
 package logging
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,11 +37,12 @@ const (
 
 // Logs owns the outputs of a logger.
 type Logs struct {
-	logger *slog.Logger
-	format func(io.Writer) slog.Handler
-	level  slog.LevelVar // of the outputs
-	floor  atomic.Int64  // lowest level anybody wants: an output or a subscriber
-	lost   atomic.Uint64
+	logger  *slog.Logger
+	formats formats
+	own     format        // of the outputs
+	level   slog.LevelVar // of the outputs
+	floor   atomic.Int64  // lowest level anybody wants: an output or a subscriber
+	lost    atomic.Uint64
 
 	mu     sync.Mutex // protects the following
 	writer io.Writer
@@ -71,11 +71,14 @@ func Open(o Options) (*Logs, error) {
 		}
 	}
 	ho := &slog.HandlerOptions{Level: LevelTrace, ReplaceAttr: nameLevel}
-	l.format = func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, ho) }
-	if o.JSON {
-		l.format = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, ho) }
+	l.formats = formats{
+		formatText: func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, ho) },
+		formatJSON: func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, ho) },
 	}
-	l.logger = slog.New(newHandler(l, l.format))
+	if o.JSON {
+		l.own = formatJSON
+	}
+	l.logger = slog.New(newHandler(l, l.formats))
 	return l, nil
 }
 
@@ -121,23 +124,22 @@ func (l *Logs) Close() error {
 	return err
 }
 
-// emit hands a formatted line, which it does not keep, to everybody who wants its level.
-func (l *Logs) emit(level slog.Level, line []byte) {
+// emit hands a record's lines to everybody who wants its level.
+func (l *Logs) emit(level slog.Level, ls lines) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if level >= l.level.Level() {
 		if l.writer != nil {
-			l.write(l.writer, line)
+			l.write(l.writer, ls[l.own])
 		}
 		if l.file != nil {
-			l.write(l.file, line)
+			l.write(l.file, ls[l.own])
 		}
 	}
-	kept := bytes.Clone(line)
-	l.ring.add(level, kept)
+	l.ring.add(level, ls)
 	for s := range l.subs {
 		if level >= s.level {
-			s.send(l, kept)
+			s.send(l, ls)
 		}
 	}
 }

@@ -176,6 +176,20 @@ func TestSubscribeReplaysThenStreams(t *testing.T) {
 	}
 }
 
+func TestSubscriberChoosesFormat(t *testing.T) {
+	var out bytes.Buffer
+	l := open(t, Options{Writer: &out})
+	l.Logger().With("a", 1).WithGroup("g").Info("x", "b", 2)
+	js, text := l.SubscribeFormat(t.Context(), slog.LevelInfo, true), l.SubscribeFormat(t.Context(), slog.LevelInfo, false)
+	var got map[string]any
+	if err := json.Unmarshal(<-js, &got); err != nil || got["msg"] != "x" || got["a"] != 1.0 || fmt.Sprint(got["g"]) != "map[b:2]" {
+		t.Errorf("JSON: %v, %v", got, err)
+	}
+	if line := string(<-text); line != out.String() || !strings.Contains(line, "msg=x a=1 g.b=2") {
+		t.Errorf("text: %q", line)
+	}
+}
+
 func TestSlowSubscriberLosesLinesWithCount(t *testing.T) {
 	l := open(t, Options{})
 	ch := l.Subscribe(t.Context(), slog.LevelInfo)
@@ -198,14 +212,14 @@ func TestSlowSubscriberLosesLinesWithCount(t *testing.T) {
 func TestRingIsBoundedByBytes(t *testing.T) {
 	r := ring{recordsMax: 100, bytesMax: 1000}
 	for range 50 {
-		r.add(slog.LevelInfo, make([]byte, 300))
+		r.add(slog.LevelInfo, lines{make([]byte, 100), make([]byte, 200)})
 	}
-	if len(r.lines) != 3 || r.bytes != 900 {
-		t.Errorf("%d lines, %d bytes", len(r.lines), r.bytes)
+	if len(r.records) != 3 || r.bytes != 900 {
+		t.Errorf("%d records, %d bytes", len(r.records), r.bytes)
 	}
-	r.add(slog.LevelInfo, make([]byte, 5000))
-	if len(r.lines) != 1 {
-		t.Errorf("%d lines after a huge one", len(r.lines))
+	r.add(slog.LevelInfo, lines{make([]byte, 5000)})
+	if len(r.records) != 1 {
+		t.Errorf("%d records after a huge one", len(r.records))
 	}
 }
 
