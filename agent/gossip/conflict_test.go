@@ -102,14 +102,14 @@ func TestNameOfALivingNodeIsRefused(t *testing.T) {
 
 func TestNameOfAFailedNodeIsFree(t *testing.T) {
 	t.Parallel()
-	a, b := start(t, testConfig("a")), start(t, testConfig("b"))
+	a, b := start(t, quick("a")), start(t, quick("b"))
 	join(t, b, a)
 	eventuallyStatus(t, a, "b", structs.MemberAlive)
 	if err := b.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
 	eventuallyStatus(t, a, "b", structs.MemberFailed)
-	cc := testConfig("b")
+	cc := quick("b")
 	cc.ID = "id-new"
 	c := start(t, cc)
 	join(t, c, a)
@@ -136,8 +136,8 @@ func TestQuickRestartIsNoConflict(t *testing.T) {
 	for name, change := range restarts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := start(t, testConfig("a"))
-			cb := testConfig("b")
+			a := start(t, quick("a"))
+			cb := quick("b")
 			b, err := Start(cb)
 			if err != nil {
 				t.Fatal(err)
@@ -174,8 +174,8 @@ func TestQuickRestartIsNoConflict(t *testing.T) {
 // exchanges are enough.
 func TestMovedNodeIsAcceptedWithoutAnotherJoin(t *testing.T) {
 	t.Parallel()
-	a := start(t, testConfig("a"))
-	cb := testConfig("b")
+	a := start(t, quick("a"))
+	cb := quick("b")
 	b, err := Start(cb)
 	if err != nil {
 		t.Fatal(err)
