@@ -34,7 +34,7 @@ var layout = map[string][]string{
 
 	"agent": {"agent/config", "agent/gossip", "agent/httpapi", "agent/retryjoin", "agent/router", "agent/server", "agent/telemetry",
 		"internal/acl", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "rpc", "rpc/transport", "structs"},
-	"agent/agenttest": {"agent", "agent/config", "internal/logging"},
+	"agent/agenttest": {"agent", "agent/config", "agent/gossip", "agent/server", "api", "internal/creds", "internal/logging", "structs"},
 	"agent/config":    {"internal/creds", "structs"},
 	"agent/gossip":    {"internal/atomicfile", "internal/logging", "structs"},
 	"agent/httpapi":   {"internal/acl", "structs"},

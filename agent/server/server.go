@@ -65,6 +65,8 @@ type Server struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	closed atomic.Bool
+	// keepLeader: Close does not hand leadership over.
+	keepLeader atomic.Bool
 }
 
 // New checks the configuration and builds a server that is not running yet. pool reaches the other servers.
@@ -75,7 +77,7 @@ func New(cfg Config, pool *transport.Pool) (*Server, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	store := state.New()
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, store: store, pool: pool,
+		cfg: cfg, log: cfg.Logger.With("component", "server"), store: store, pool: pool,
 		fsm:         fsm.New(store, cfg.Logger),
 		reconcileCh: make(chan struct{}, 1),
 		reloadCh:    make(chan struct{}, 1),
@@ -149,6 +151,9 @@ func (s *Server) LeaderKnown() bool {
 // IsLeader reports whether this server leads and is ready to serve as leader.
 func (s *Server) IsLeader() bool { return s.leadingTerm.Load() != 0 && s.raft.State() == raft.Leader }
 
+// KeepLeadership makes Close look like a crash to the other servers: nothing is handed over. For tests.
+func (s *Server) KeepLeadership() { s.keepLeader.Store(true) }
+
 // Close hands leadership over if it can, stops Raft and waits for every goroutine. Idempotent.
 func (s *Server) Close() error {
 	if s.closed.Swap(true) {
@@ -156,7 +161,7 @@ func (s *Server) Close() error {
 	}
 	var errs []error
 	if s.raft != nil {
-		if s.raft.State() == raft.Leader && s.voters() > 1 {
+		if !s.keepLeader.Load() && s.raft.State() == raft.Leader && s.voters() > 1 {
 			if err := waitFuture(s.raft.LeadershipTransfer(), s.cfg.transferTimeout()); err != nil {
 				s.log.Warn("leadership was not handed over before stopping", "error", err)
 			}
