@@ -29,12 +29,13 @@ type fakeAgent struct {
 	stalled  bool          // answer nothing
 	fail     []int         // statuses to answer next, before anything is done
 	requests []string      // "METHOD path?query" of everything asked
+	archive  string        // what a snapshot is
 }
 
 func newFakeAgent() (*fakeAgent, *httptest.Server) {
 	f := &fakeAgent{
 		mux: http.NewServeMux(), index: 10, pairs: map[string]map[string]any{}, sessions: map[string]map[string]any{},
-		spaces: map[string]map[string]any{}, changed: make(chan struct{}),
+		spaces: map[string]map[string]any{}, changed: make(chan struct{}), archive: "not really an archive",
 	}
 	f.spaces["default"] = f.space("default", "", nil)
 	f.routes()
@@ -438,12 +439,12 @@ func (f *fakeAgent) fixed() {
 	}
 	text := map[string]string{
 		"GET /v1/agent/monitor":   "2026-01-01T00:00:00Z INFO agent: started\n",
-		"GET /v1/snapshot":        "not really an archive",
 		"GET /debug/pprof/{name}": "profile",
 	}
 	for pattern, body := range text {
 		f.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) })
 	}
+	f.mux.HandleFunc("GET /v1/snapshot", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, f.archive) })
 	f.mux.HandleFunc("GET /v1/agent/metrics", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("format") == "prometheus" {
 			io.WriteString(w, "debros_raft_apply 1\n")

@@ -121,13 +121,14 @@ func (b *bundle) slow() map[string]part {
 	agent := b.client.Agent()
 	return map[string]part{
 		"agent.log": func(ctx context.Context) (any, error) {
-			ctx, cancel := context.WithTimeout(ctx, b.duration)
+			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			log, err := agent.Monitor(ctx, "debug", false)
 			if err != nil {
 				return nil, err
 			}
 			defer log.Close()
+			defer time.AfterFunc(b.duration, cancel).Stop() // from when it begins
 			var buf bytes.Buffer
 			_, err = io.Copy(&buf, io.LimitReader(log, partBytesMax))
 			if ctx.Err() != nil {

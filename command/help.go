@@ -30,6 +30,9 @@ func (c *cmd) Help() string {
 	return b.String()
 }
 
+// HelpTemplate implements cli.CommandHelpTemplate: Help lists the commands of a group itself.
+func (c *cmd) HelpTemplate() string { return "{{.Help}}" }
+
 func (c *cmd) usageTail() string {
 	if c.run == nil {
 		return " <command> [options]"

@@ -15,7 +15,7 @@ func keygenCommand() *cmd {
 		name: "keygen", synopsis: "Make a new cluster key", local: true,
 		help: "Prints 32 random bytes in base64, for cluster_key in the agents' configuration. Whoever has it is a member.",
 		run: func(_ context.Context, c *call) error {
-			key := creds.GenerateClusterKey().String()
+			key := creds.GenerateClusterKey().Encode()
 			return c.done(map[string]string{"Key": key}, "%s", key)
 		},
 	}

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -94,17 +95,19 @@ func joinCommand() *cmd {
 				return err
 			}
 			joined := []string{}
-			var last error
+			var failures []error
 			for _, a := range c.args {
 				if err := client.Agent().Join(ctx, a); err != nil {
-					last = fmt.Errorf("join %s: %w", a, err)
-					fmt.Fprintf(c.Stderr, "%s\n", printable(last.Error(), false))
-					continue
+					failures = append(failures, fmt.Errorf("join %s: %w", a, err))
+				} else {
+					joined = append(joined, a)
 				}
-				joined = append(joined, a)
 			}
 			if len(joined) == 0 {
-				return last
+				return errors.Join(failures...)
+			}
+			for _, err := range failures { // one that answers is enough
+				fmt.Fprintf(c.Stderr, "warning: %s\n", printable(err.Error(), false))
 			}
 			return c.done(map[string][]string{"Joined": joined}, "Joined the cluster by contacting %s", strings.Join(joined, ", "))
 		},

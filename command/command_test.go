@@ -1,0 +1,262 @@
+package command
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestKVCommandsWriteReadListAndDelete(t *testing.T) {
+	c := newCLI(t)
+	file := filepath.Join(t.TempDir(), "value")
+	if err := os.WriteFile(file, []byte("from a file\n\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.ok("kv", "put", "a/1", "one")
+	c.ok("kv", "put", "a/2", "@"+file)
+	c.ok("kv", "put", "-base64", "a/3", "dGhyZWU=")
+	c.ok("kv", "put", "a/4", `\@four`)
+	c.ok("kv", "put", "--", "a/5", "-five")
+	c.ok("kv", "put", "empty")
+	if r := c.in("from stdin", "kv", "put", "a/6", "-"); r.status != 0 {
+		t.Fatal(r)
+	}
+	for key, want := range map[string]string{"a/1": "one", "a/2": "from a file\n\x00", "a/3": "three", "a/4": "@four", "a/5": "-five", "a/6": "from stdin", "empty": ""} {
+		if got := c.ok("kv", "get", key); got != want {
+			t.Errorf("%s: got %q, want %q", key, got, want)
+		}
+	}
+	c.contains(c.ok("kv", "get", "-recurse", ""), "a/1:one\n", "empty:\n")
+	if got := c.ok("kv", "get", "-keys", "-separator=/", ""); got != "a/\nempty\n" {
+		t.Errorf("keys: %q", got)
+	}
+	if got := c.ok("kv", "list", "e"); got != "empty\n" {
+		t.Errorf("list: %q", got)
+	}
+	if got := c.ok("kv", "get", "-count", "a/"); got != "6\n" {
+		t.Errorf("count: %q", got)
+	}
+	c.contains(c.ok("kv", "get", "a/1", "-detailed"), "ModifyIndex", "Value        one")
+	c.contains(c.fails(1, "kv", "get", "nothing"), `debros: no key "nothing"`)
+	c.ok("kv", "delete", "a/1")
+	c.ok("kv", "delete", "-recurse", "a/")
+	if got := c.ok("kv", "list"); got != "empty\n" {
+		t.Errorf("after deletion: %q", got)
+	}
+	c.contains(c.fails(1, "kv", "delete", "-recurse", ""), "-yes does it without asking")
+	if r := c.in("delete\n", "kv", "delete", "-recurse", ""); r.status != 0 {
+		t.Errorf("confirmed: %+v", r)
+	}
+	if got := c.ok("kv", "get", "-recurse", "-format=json", ""); got != "[]\n" {
+		t.Errorf("empty tree: %q", got)
+	}
+}
+
+func TestKVPutConditions(t *testing.T) {
+	c := newCLI(t)
+	c.ok("kv", "put", "-cas=0", "-flags=18446744073709551615", "-ttl=1h", "k", "v")
+	c.contains(c.fails(1, "kv", "put", "-cas=0", "k", "w"), "debros: not written", "hint: debros kv get -detailed k")
+	c.contains(c.ok("kv", "get", "-detailed", "k"), "18446744073709551615", "ExpiresAt")
+	id := strings.TrimSpace(c.ok("session", "create", "-name=me", "-ttl=15s"))
+	c.ok("kv", "put", "-acquire="+id, "lock")
+	other := strings.TrimSpace(c.ok("session", "create"))
+	c.contains(c.fails(1, "kv", "put", "-acquire="+other, "lock"), "locked by another session")
+	c.contains(c.fails(1, "kv", "put", "-release="+other, "lock"), "not locked by session")
+	c.ok("kv", "put", "-release="+id, "lock")
+	c.fails(1, "kv", "delete", "-cas=1", "k")
+	c.contains(c.ok("session", "info", id), "me", "15s")
+	c.contains(c.ok("session", "list"), id, other)
+	c.contains(c.ok("session", "renew", id), id)
+	c.ok("session", "destroy", id)
+	c.contains(c.fails(1, "session", "renew", id), "no session")
+	c.fails(1, "session", "info", id)
+}
+
+func TestCommandLinesThatMakeNoSenseEndWithStatus2(t *testing.T) {
+	c := newCLI(t)
+	for _, line := range []string{
+		"nonsense", "kv", "kv nonsense", "kv get a b", "kv put", "kv put -unknown a b", "kv put -cas=x a b", "kv put -cas=1 -acquire=s a b",
+		"members -format=xml", "members extra", "members -status=(", "watch", "watch -key=a -prefix=b", "lock", "lock p", "lock -n=0 p true",
+		"operator raft remove-peer", "operator raft recover", "keyring -list -use=x", "completion", "completion tcsh", "kv import -parallel=0 -",
+		"kv delete", "rtt", "join", "session create -ttl=soon", "operator raft recover -data-dir=x -server=nonsense",
+	} {
+		stderr := c.fails(2, strings.Fields(line)...)
+		if stderr == "" {
+			t.Errorf("debros %s: nothing on stderr", line)
+		}
+	}
+	if len(c.agent.requests) > 0 {
+		t.Errorf("the agent was asked: %v", c.agent.requests)
+	}
+}
+
+func TestHelpGoesToStdoutAndNamesEveryFlag(t *testing.T) {
+	c := newCLI(t)
+	for _, make := range registry() {
+		cmd := make()
+		got := c.ok(append(strings.Fields(cmd.name), "-h")...)
+		c.contains(got, "Usage: debros "+cmd.name, cmd.synopsis)
+		if cmd.run == nil {
+			continue
+		}
+		(&call{cmd: cmd}).flagSet().VisitAll(func(f *flag.Flag) { c.contains(got, "\n  -"+flagForm(f)+"\n") })
+	}
+}
+
+func TestErrorsHaveAMessageAndAHint(t *testing.T) {
+	c := newCLI(t)
+	got := c.fails(1, "members", "-http-addr=127.0.0.1:1")
+	c.contains(got, "debros: no answer from the agent at 127.0.0.1:1", "\nhint: is an agent running there?")
+	if strings.Contains(got, "\x1b") {
+		t.Errorf("colours without a terminal: %q", got)
+	}
+	c.contains(c.fails(1, "members", "-http-addr=ftp://x"), "scheme", "hint: check -http-addr")
+	c.contains(c.fails(1, "kv", "put", "big", strings.Repeat("x", 2000)), "larger than the limit of 1000 bytes")
+	c.agent.set(func() { c.agent.fail = []int{403} })
+	c.contains(c.fails(1, "members"), "hint: wait")
+}
+
+func TestFlagsCountMoreThanTheEnvironment(t *testing.T) {
+	c := newCLI(t)
+	t.Setenv("DEBROS_NAMESPACE", "env")
+	t.Setenv("DEBROS_HTTP_TOKEN", "env-token")
+	c.run("kv", "get", "k", "-stale")
+	c.run("kv", "get", "-ns=flag", "k")
+	c.contains(strings.Join(c.agent.requests, "\n"), "/v1/kv/k?ns=env&stale=", "/v1/kv/k?ns=flag")
+	f := commonFlags{tokenFile: "f"}
+	if cfg := f.config(); cfg.Token != "" || cfg.TokenFile != "f" {
+		t.Errorf("-token-file loses to DEBROS_HTTP_TOKEN: %+v", cfg)
+	}
+	f = commonFlags{caFile: "ca"}
+	if cfg := f.config(); cfg.TLS == nil || cfg.TLS.CAFile != "ca" {
+		t.Errorf("TLS %+v", cfg.TLS)
+	}
+}
+
+func TestFlagsMayStandAnywhereButNotBehindAChild(t *testing.T) {
+	c := newCLI(t)
+	c.ok("kv", "put", "a", "-flags=3", "v", "-ttl=1m")
+	c.contains(c.ok("kv", "get", "a", "-detailed"), "Flags        3")
+	if r := c.run("lock", "-ttl=20s", "p", "sh", "-c", "echo $0 $1", "-h", "--help"); r.status != 0 || r.stdout != "-h --help\n" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// Every command with a result gives JSON on request.
+func TestEveryResultIsJSONOnRequest(t *testing.T) {
+	c := newCLI(t)
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	c.ok("kv", "put", "k", "v")
+	id := strings.TrimSpace(c.ok("session", "create"))
+	c.agent.set(func() { c.agent.archive = snapshotArchive(t) })
+	snap := filepath.Join(dir, "s.snap")
+	for _, line := range []string{
+		"members", "members -detailed", "join 10.0.0.1", "leave", "force-leave -prune s2", "kv put a b", "kv get k", "kv get -recurse k",
+		"kv get -keys k", "kv get -count k", "kv list", "kv export", "kv delete a", "session create", "session list", "session info " + id,
+		"session renew " + id, "session destroy " + id, "namespace create -description=x -meta=a=b shop", "namespace list", "namespace read shop",
+		"namespace update shop", "namespace delete -yes shop", "operator raft list-peers", "operator raft remove-peer -id=x",
+		"operator raft transfer-leader", "operator autopilot get-config", "operator autopilot set-config -min-quorum=3",
+		"operator autopilot state", "snapshot save " + snap, "snapshot inspect " + snap, "snapshot restore " + snap, "keygen", "keyring", "keyring -use=x",
+		"reload", "info", "rtt s1 s2", "rtt s2", "version", "watch -once -key=k", "watch -once -prefix=k",
+		"txn " + file("txn.json", `[{"KV":{"Verb":"set","Key":"t","Value":"eA=="}}]`),
+		"kv import " + file("pairs.json", `[{"key":"i","flags":0,"value":"eA=="}]`),
+		"debug -duration=1ms -output=" + filepath.Join(dir, "d.tar.gz"),
+	} {
+		out := c.ok(append(strings.Fields(line), "-format=json")...)
+		if strings.HasPrefix(line, "watch") {
+			out = c.ok(append([]string{"watch", "-format=json"}, strings.Fields(line)[1:]...)...)
+		}
+		var v any
+		if err := json.Unmarshal([]byte(out), &v); err != nil || v == nil {
+			t.Errorf("debros %s: %v in %q", line, err, out)
+		}
+	}
+}
+
+func TestTablesShowTheCluster(t *testing.T) {
+	c := newCLI(t)
+	got := c.ok("members")
+	c.contains(got, "Node  Address", "s1    10.0.0.1:7946  alive   server", "s2    10.0.0.2:7946  failed")
+	if strings.Contains(c.ok("members", "-status=alive"), "s2") {
+		t.Error("-status shows others")
+	}
+	if r := c.run("members", "-status=left"); r.status != 1 || r.stderr != "" {
+		t.Errorf("no such member: %+v", r)
+	}
+	c.contains(c.ok("members", "-detailed"), "build=0.1.0,dc=dc1")
+	c.contains(c.ok("operator", "raft", "list-peers"), "leader", "follower", "42", "2\n")
+	if r := c.run("operator", "autopilot", "health"); r.status != 1 {
+		t.Errorf("an unhealthy cluster: %+v", r)
+	} else {
+		c.contains(r.stdout, "Healthy: false")
+	}
+	c.contains(c.ok("info"), "raft:\n\tstate = Leader\n")
+	c.contains(c.ok("rtt", "s1", "s2"), "s1 <-> s2: 8.000 ms")
+	c.contains(c.fails(1, "rtt", "s1", "s9"), "no coordinate")
+	c.contains(c.ok("keyring"), "a2V5", "2/2")
+	c.contains(c.ok("reload"), "Changed: log_level", "Needs a restart: data_dir")
+}
+
+func TestNamespaceDeletionAsksForTheName(t *testing.T) {
+	c := newCLI(t)
+	c.ok("namespace", "create", "shop")
+	if r := c.in("shoe\n", "namespace", "delete", "shop"); r.status != 1 {
+		t.Errorf("wrong name: %+v", r)
+	}
+	c.contains(c.fails(1, "namespace", "delete", "shop"), "nobody confirmed")
+	c.ok("namespace", "read", "shop")
+	if r := c.in("shop\n", "namespace", "delete", "shop"); r.status != 0 {
+		t.Errorf("right name: %+v", r)
+	}
+	c.contains(c.fails(1, "namespace", "read", "shop"), "no namespace")
+}
+
+func TestWhatOthersWroteCannotSteerTheTerminal(t *testing.T) {
+	c := newCLI(t)
+	c.ok("kv", "put", "k\u200b", "v")
+	c.agent.set(func() {
+		c.agent.spaces["shop"] = c.agent.space("shop", "\x1b]0;owned\x07\x1b[2J\ttab", nil)
+	})
+	if got := c.ok("namespace", "list"); strings.ContainsAny(got, "\x1b\x07") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCompletionKnowsCommandsAndFlags(t *testing.T) {
+	for _, tc := range []struct {
+		words string
+		want  string
+	}{
+		{"|", "agent completion debug"},
+		{"k|", "keygen keyring kv"},
+		{"kv |p", "put"},
+		{"operator |", "autopilot raft"},
+		{"kv put |-c", "-ca-file= -cas= -client-cert= -client-key="},
+		{"kv put key |--ca", "-ca-file= -cas="},
+		{"nonsense |", ""},
+		{"lock p |-n", "-n= -name= -ns="},
+	} {
+		words := strings.Split(strings.ReplaceAll(tc.words, "|", ""), " ")
+		got := strings.Join(completions(words), " ")
+		if got != tc.want && !(tc.words == "|" && strings.HasPrefix(got, tc.want)) {
+			t.Errorf("%q: got %q, want %q", tc.words, got, tc.want)
+		}
+	}
+	c := newCLI(t)
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		c.contains(c.ok("completion", shell), "debros completion words")
+	}
+	if got := c.ok("completion", "words", "--", "kv", "exp"); got != "export\n" {
+		t.Errorf("got %q", got)
+	}
+}

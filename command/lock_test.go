@@ -1,0 +1,88 @@
+package command
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLockRunsTheChildWithATokenAndEndsAsItDoes(t *testing.T) {
+	c := newCLI(t)
+	out := c.ok("lock", "jobs", "sh", "-c", `echo "$DEBROS_LOCK_FENCING_TOKEN"`)
+	first := strings.TrimSpace(out)
+	second := strings.TrimSpace(c.ok("lock", "-shell", "jobs", `echo "$DEBROS_LOCK_FENCING_TOKEN"`))
+	if first == "" || len(second) < len(first) || len(second) == len(first) && second <= first {
+		t.Errorf("fencing tokens %q and then %q", first, second)
+	}
+	c.fails(7, "lock", "jobs", "sh", "-c", "exit 7")
+	c.fails(128+9, "lock", "jobs", "sh", "-c", "kill -9 $$")
+	c.contains(c.fails(1, "lock", "jobs", "/nonexistent"), "debros: run /nonexistent")
+	if len(c.agent.sessions) != 0 {
+		t.Errorf("%d sessions are left", len(c.agent.sessions))
+	}
+	c.ok("lock", "-n=2", "places", "true")
+}
+
+func TestLockKillsTheChildWhenTheLockIsLost(t *testing.T) {
+	c := newCLI(t)
+	pid := filepath.Join(t.TempDir(), "pid")
+	done := make(chan result, 1)
+	go func() {
+		// A child that ignores SIGTERM, with a child of its own.
+		done <- c.run("lock", "-kill-after=100ms", "jobs", "sh", "-c", `trap "" TERM; echo $$ > `+pid+`.tmp; mv `+pid+`.tmp `+pid+`; sleep 60 & wait; sleep 60`)
+	}()
+	waitFor(t, func() bool { _, err := os.Stat(pid); return err == nil })
+	c.agent.set(func() {
+		for id := range c.agent.sessions {
+			c.agent.endSession(id)
+		}
+	})
+	select {
+	case r := <-done:
+		if r.status != 1 || !strings.Contains(r.stderr, "the lock was lost") {
+			t.Errorf("got %+v", r)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the child lives on")
+	}
+}
+
+func TestLockThatIsTaken(t *testing.T) {
+	c := newCLI(t)
+	id := strings.TrimSpace(c.ok("session", "create"))
+	c.ok("kv", "put", "-acquire="+id, "-flags=3304740253564472344", "jobs/.lock")
+	c.contains(c.fails(1, "lock", "-try", "jobs", "true"), "the lock is taken")
+	c.contains(c.fails(1, "lock", "-timeout=50ms", "jobs", "true"), "not free within 50ms")
+}
+
+func TestWatchReportsChangesAndRunsHandlers(t *testing.T) {
+	c := newCLI(t)
+	if got := c.ok("watch", "-once", "-key=k"); got != "null\n" {
+		t.Errorf("missing key: %q", got)
+	}
+	c.ok("kv", "put", "k", "v")
+	c.contains(c.ok("watch", "-once", "-prefix=", "-key=k"), `"Key": "k"`)
+	if got := c.ok("watch", "-once", "-key=k", "sh", "-c", "wc -l"); strings.TrimSpace(got) != "1" {
+		t.Errorf("handler: %q", got)
+	}
+	if got := c.ok("watch", "-once", "-shell", "-prefix=k", "wc -l"); strings.TrimSpace(got) != "1" {
+		t.Errorf("shell: %q", got)
+	}
+	r := c.run("watch", "-once", "-key=k", "false")
+	if r.status != 0 || !strings.Contains(r.stderr, "the handler ended with exit status 1") {
+		t.Errorf("failing handler: %+v", r)
+	}
+	c.agent.set(func() { c.agent.fail = []int{403} })
+	c.fails(1, "watch", "-key=k")
+}
+
+func waitFor(t *testing.T, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
