@@ -104,7 +104,7 @@ type gate struct{ g *Gossip }
 // NotifyMerge implements serf.MergeDelegate. It is called with memberlist's lock held: it looks at
 // the roster, leaves a note and returns. An error refuses the record, or the whole merge.
 func (d gate) NotifyMerge(members []*serf.Member) error {
-	refuse := false
+	refuse := false // only ever set for a single record
 	for _, sm := range members {
 		if sm.Status == serf.StatusLeft || !isDebros(*sm) {
 			continue
@@ -119,8 +119,10 @@ func (d gate) NotifyMerge(members []*serf.Member) error {
 		}
 		// In a merge the records come one by one afterwards; refusing all for one would keep a healthy
 		// node out because of another's stale record.
-		if d.g.inspect(m) && len(members) == 1 {
-			refuse = true
+		refuse = d.g.inspect(m) && len(members) == 1
+		if !refuse && len(members) == 1 {
+			// The pump will note it too, but a clone may ask before that.
+			d.g.roster.claim(m)
 		}
 	}
 	if refuse {

@@ -72,7 +72,7 @@ func (q *queue) add(e Event) {
 			return // it is raised again while it lasts
 		}
 	default:
-		if full || q.resync {
+		if full {
 			q.resync = true
 			return
 		}

@@ -22,10 +22,24 @@ func newRoster() *roster {
 func (r *roster) put(m structs.Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.putLocked(m)
+}
+
+func (r *roster) putLocked(m structs.Member) {
 	r.forgetLocked(m.Name)
 	r.byName[m.Name] = m
 	if m.Status == structs.MemberAlive {
 		r.aliveID[m.ID] = m.Name
+	}
+}
+
+// claim notes a node that memberlist is about to take in, if it is a new one.
+func (r *roster) claim(m structs.Member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.byName[m.Name]; !known {
+		m.Status = structs.MemberAlive
+		r.putLocked(m)
 	}
 }
 
