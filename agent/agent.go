@@ -110,6 +110,7 @@ func (a *Agent) Start() (err error) {
 	if a.telemetry, err = telemetry.Process(); err != nil {
 		return err
 	}
+	a.telemetry.SetFilter(a.Config().Telemetry.PrefixFilter)
 	for _, step := range []func() error{
 		a.openDataDir, a.openCreds, a.listen, a.startCluster, a.startHTTP,
 	} {

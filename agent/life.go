@@ -100,6 +100,7 @@ func (a *Agent) applyReload(next *config.Config) error {
 	if a.router != nil {
 		a.router.SetRateLimit(merged.Limits.RPCRate, merged.Limits.RPCBurst)
 	}
+	a.telemetry.SetFilter(merged.Telemetry.PrefixFilter)
 	poke(a.registerCh)
 	return nil
 }

@@ -85,8 +85,14 @@ func (l local) Join(ctx context.Context, addrs []string, wan bool) (int, error) 
 	return l.a.join(ctx, addrs)
 }
 
-// Leave implements httpapi.Local: the agent stops once the reply is on its way.
+// leaveTimeout bounds a leave that was asked for by HTTP.
+const leaveTimeout = 30 * time.Second
+
+// Leave implements httpapi.Local: the agent stops once the reply is on its way. A leave that has
+// begun goes on when its caller hangs up.
 func (l local) Leave(ctx context.Context, force bool) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
 	if err := l.a.Leave(ctx, force); err != nil {
 		return err
 	}
@@ -103,7 +109,7 @@ func (l local) ForceLeave(ctx context.Context, node string, prune bool) error {
 func (l local) Reload(ctx context.Context) (httpapi.ReloadReport, error) { return l.a.Reload(ctx) }
 
 // Monitor implements httpapi.Local.
-func (l local) Monitor(ctx context.Context, level string, _ bool, w io.Writer) error {
+func (l local) Monitor(ctx context.Context, level string, json bool, w io.Writer) error {
 	lv, err := logging.ParseLevel(level)
 	if err != nil {
 		return structs.Errorf(structs.KindInvalid, "%v", err)
@@ -112,7 +118,7 @@ func (l local) Monitor(ctx context.Context, level string, _ bool, w io.Writer) e
 	defer cancel()
 	stop := context.AfterFunc(l.a.ctx, cancel)
 	defer stop()
-	for line := range l.a.logs.Subscribe(ctx, lv) {
+	for line := range l.a.logs.SubscribeFormat(ctx, lv, json) {
 		if _, err := w.Write(line); err != nil {
 			return err
 		}

@@ -93,7 +93,7 @@ func (a *Agent) retryJoin() {
 	}
 	err := retryjoin.Run(a.ctx, retryjoin.Config{
 		Addrs: cfg.RetryJoin, Interval: cfg.RetryInterval, MaxAttempts: cfg.RetryMax,
-		Join: func(ctx context.Context, addrs []string) (int, error) { return a.join(ctx, addrs) },
+		Join:        func(ctx context.Context, addrs []string) (int, error) { return a.join(ctx, addrs) },
 		DefaultPort: cfg.Ports.SerfLAN, Logger: a.log.With("component", "retry_join"),
 	})
 	switch {

@@ -78,7 +78,7 @@ func (a *Agent) startGossip() error {
 		BindAddr: cfg.Addrs.Bind.String(), BindPort: cfg.Ports.SerfLAN, AdvertiseAddr: cfg.Addrs.Advertise.String(),
 		KeyringFile: a.dir.file("serf", "keyring.json"), SnapshotPath: a.dir.file("serf", "snapshot"),
 		ReconnectTimeout: cfg.ReconnectTimeout,
-		Tuning:           a.tuning(), Logger: a.log.With("component", "gossip"),
+		Tuning:           a.tuning(), Logger: a.log,
 	}
 	if !key.IsZero() {
 		conf.Keys = [][]byte{key.GossipKey()}
@@ -122,6 +122,7 @@ func (a *Agent) serverConfig() server.Config {
 		LogBackend:       server.LogBackend(cfg.RaftLogStore.Backend),
 		SegmentSizeBytes: cfg.RaftLogStore.WAL.SegmentSizeMB << 20,
 		NoFreelistSync:   cfg.RaftLogStore.BoltDB.NoFreelistSync,
+		DisableLogCache:  cfg.RaftLogStore.DisableLogCache,
 		RaftMultiplier:   cfg.Performance.RaftMultiplier,
 		HoldTimeout:      cfg.Performance.RPCHoldTimeout,
 
@@ -131,7 +132,7 @@ func (a *Agent) serverConfig() server.Config {
 			MaxTrailingLogs: cfg.Autopilot.MaxTrailingLogs, MinQuorum: cfg.Autopilot.MinQuorum,
 			ServerStabilizationTime: cfg.Autopilot.ServerStabilizationTime,
 		},
-		Limits: a.rpcLimits(), Logger: a.log.With("component", "server"), WALMetrics: a.telemetry.WAL(),
+		Limits: a.rpcLimits(), Logger: a.log, WALMetrics: a.telemetry.WAL(),
 	}
 	if a.opts.Server != nil {
 		a.opts.Server(&c)

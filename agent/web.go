@@ -21,9 +21,10 @@ func (a *Agent) startHTTP() error {
 	cfg := a.Config()
 	handler, err := httpapi.New(httpapi.Config{
 		Logger: a.log.With("component", "http"), NodeName: cfg.NodeName,
+		Hosts: cfg.HTTPConfig.Hosts, Origins: cfg.HTTPConfig.AllowOrigins,
 		Limits: httpapi.Limits{
 			ValueBytesMax: int64(cfg.Limits.KVValueBytesMax), TxnOpsMax: cfg.Limits.TxnOpsMax,
-			SnapshotBytesMax: cfg.Limits.SnapshotBytesMax,
+			TxnBytesMax: int64(cfg.Limits.TxnBytesMax), SnapshotBytesMax: cfg.Limits.SnapshotBytesMax,
 			WatchesPerClient: cfg.Limits.HTTPBlockedWatchesPerClient, ConnsPerClient: cfg.Limits.HTTPMaxConnsPerClient,
 		},
 	}, local{a})
@@ -53,8 +54,8 @@ func (a *Agent) startHTTP() error {
 	return nil
 }
 
-// httpsConfig is nil without a certificate. The files are read again at every handshake's
-// certificate question only on reload; see reload.go.
+// httpsConfig is nil without a certificate. The certificate is read at every handshake, so a new one
+// is in force at once.
 func httpsConfig(certFile, keyFile, caFile string) (*tls.Config, error) {
 	if certFile == "" {
 		return nil, nil

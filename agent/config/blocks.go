@@ -30,7 +30,6 @@ type Limits struct {
 	KVValueBytesMax             int           `hcl:"kv_value_bytes_max" default:"524288" reload:"true" doc:"Bytes of one value of the key-value store."`
 	TxnOpsMax                   int           `hcl:"txn_ops_max" default:"128" reload:"true" doc:"Operations of one transaction."`
 	TxnBytesMax                 int           `hcl:"txn_bytes_max" default:"1048576" reload:"true" doc:"Bytes of the keys and values of one transaction together."`
-	RequestBodyBytesMax         int64         `hcl:"request_body_bytes_max" default:"4194304" doc:"Bytes of the body of one HTTP request, but for snapshots."`
 	SnapshotBytesMax            int64         `hcl:"snapshot_bytes_max" default:"17179869184" doc:"Bytes of a snapshot archive to restore."`
 	HTTPMaxConnsPerClient       int           `hcl:"http_max_conns_per_client" default:"4096" doc:"HTTP connections of one client."`
 	HTTPBlockedWatchesPerClient int           `hcl:"http_blocked_watches_per_client" default:"1024" doc:"Blocking queries and log streams of one client at a time."`
@@ -40,21 +39,26 @@ type Limits struct {
 	RPCHandshakeTimeout         time.Duration `hcl:"rpc_handshake_timeout" default:"5s" doc:"Time for a new connection to a server's port to prove who it is."`
 }
 
+// HTTPConfig says under which names, and from which pages, browsers may call the HTTP API.
+type HTTPConfig struct {
+	Hosts        []string `hcl:"hosts" doc:"Names under which the HTTP API may be reached, beside IP addresses, localhost and node_name; others are refused, against DNS rebinding."`
+	AllowOrigins []string `hcl:"allow_origins" doc:"Origins (https://host:port) whose pages may call the HTTP API."`
+}
+
 // Performance is timing.
 type Performance struct {
 	RaftMultiplier int           `hcl:"raft_multiplier" flag:"raft-multiplier" default:"1" doc:"Scales Raft's timeouts, 1 to 10: 1 notices a dead leader in about a second; more for slow networks."`
 	LeaveDrainTime time.Duration `hcl:"leave_drain_time" default:"5s" reload:"true" doc:"How long a leaving server still answers."`
-	RPCHoldTimeout time.Duration `hcl:"rpc_hold_timeout" default:"7s" reload:"true" doc:"How long a request waits for a leader before it fails."`
+	RPCHoldTimeout time.Duration `hcl:"rpc_hold_timeout" default:"7s" doc:"How long a request waits for a leader before it fails."`
 }
 
 // RaftLogStore is where a server keeps its Raft log. Changing the backend of a server with data needs
 // an empty data directory.
 type RaftLogStore struct {
-	Backend         string       `hcl:"backend" flag:"raft-logstore" default:"wal" doc:"wal or boltdb. Change it only with an empty data directory."`
-	DisableLogCache bool         `hcl:"disable_log_cache" doc:"Do not keep the last entries in memory."`
-	WAL             WAL          `hcl:"wal" doc:"Backend wal."`
-	BoltDB          BoltDB       `hcl:"boltdb" doc:"Backend boltdb."`
-	Verification    Verification `hcl:"verification" doc:"Checking of the log against the leader's, in the background."`
+	Backend         string `hcl:"backend" flag:"raft-logstore" default:"wal" doc:"wal or boltdb. Change it only with an empty data directory."`
+	DisableLogCache bool   `hcl:"disable_log_cache" doc:"Do not keep the last entries in memory."`
+	WAL             WAL    `hcl:"wal" doc:"Backend wal."`
+	BoltDB          BoltDB `hcl:"boltdb" doc:"Backend boltdb."`
 }
 
 // WAL is the backend wal.
@@ -65,12 +69,6 @@ type WAL struct {
 // BoltDB is the backend boltdb.
 type BoltDB struct {
 	NoFreelistSync bool `hcl:"no_freelist_sync" doc:"Do not write the list of free pages: faster, but a slower start."`
-}
-
-// Verification of the log.
-type Verification struct {
-	Enabled  bool          `hcl:"enabled" doc:"Verify."`
-	Interval time.Duration `hcl:"interval" default:"60s" doc:"Time between two checks, at least 10s."`
 }
 
 // Autopilot is a new cluster's autopilot configuration.
@@ -94,7 +92,5 @@ type GossipLAN struct {
 
 // Telemetry is metrics.
 type Telemetry struct {
-	DisableHostname         bool          `hcl:"disable_hostname" doc:"Leave the host name out of metric names."`
-	MetricsPrefix           string        `hcl:"metrics_prefix" default:"debros" doc:"First part of metric names."`
-	PrometheusRetentionTime time.Duration `hcl:"prometheus_retention_time" default:"24h" doc:"How long a metric that no longer changes is shown. 0s = Prometheus format off."`
+	PrefixFilter []string `hcl:"prefix_filter" reload:"true" doc:"Which metrics to keep: \"+debros.raft\" keeps what begins so, \"-debros.memberlist\" drops it; the longest match decides, and what matches nothing is kept."`
 }

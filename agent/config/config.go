@@ -54,6 +54,7 @@ type Config struct {
 	RaftTrailingLogs      uint64        `hcl:"raft_trailing_logs" default:"10240" reload:"true" doc:"Log entries kept behind a snapshot, for followers that lag."`
 
 	Limits      Limits      `hcl:"limits" doc:"What one request or one client may take."`
+	HTTPConfig  HTTPConfig  `hcl:"http_config" doc:"Who may call the HTTP API from a browser."`
 	Performance Performance `hcl:"performance" doc:"Timing."`
 	Autopilot   Autopilot   `hcl:"autopilot" doc:"What a new cluster starts with; later 'debros operator autopilot set-config' rules."`
 	GossipLAN   GossipLAN   `hcl:"gossip_lan" doc:"Gossip within the datacenter. The same on all agents; the defaults suit nearly everybody."`

@@ -76,7 +76,7 @@ var (
 	nodeNameRE   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
 	datacenterRE = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	metaKeyRE    = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	metricRE     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	metricRE     = regexp.MustCompile(`^[+-][A-Za-z_][A-Za-z0-9_.]*$`)
 	hostRE       = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,253})$`)
 )
 
@@ -223,8 +223,10 @@ func (v *validator) choices() {
 	if b := c.RaftLogStore.Backend; b != "wal" && b != "boltdb" {
 		v.refuse("raft_logstore.backend", "wal or boltdb", "%s is not a log store", shown(b))
 	}
-	if p := c.Telemetry.MetricsPrefix; p != "" && !metricRE.MatchString(p) {
-		v.refuse("telemetry.metrics_prefix", "letters, digits and '_'", "%s is not a metric's name", shown(p))
+	for _, p := range c.Telemetry.PrefixFilter {
+		if !metricRE.MatchString(p) {
+			v.refuse("telemetry.prefix_filter", "\"+debros.raft\" or \"-debros.raft\"", "%s is not + or - and the beginning of a metric's name", shown(p))
+		}
 	}
 	if g := c.GossipLAN; g.ProbeTimeout >= g.ProbeInterval {
 		v.refuse("gossip_lan.probe_timeout", "", "%v is not below probe_interval, %v", g.ProbeTimeout, g.ProbeInterval)
@@ -233,9 +235,6 @@ func (v *validator) choices() {
 		v.refuse("log_rotate_bytes", "", "%d is below %d", b, logRotateBytesMin)
 	}
 	l := c.Limits
-	if need := int64(l.KVValueBytesMax); l.RequestBodyBytesMax < need {
-		v.refuse("limits.request_body_bytes_max", "", "%d is below limits.kv_value_bytes_max, %d", l.RequestBodyBytesMax, need)
-	}
 	if l.TxnBytesMax < l.KVValueBytesMax {
 		v.refuse("limits.txn_bytes_max", "", "%d is below limits.kv_value_bytes_max, %d: such a value could be put but not by a transaction", l.TxnBytesMax, l.KVValueBytesMax)
 	}

@@ -65,7 +65,7 @@ func (h *Handler) watch(c *call) (done func(), err error) {
 	if !h.watches.take(client) {
 		return nil, structs.Errorf(structs.KindRateLimited,
 			"this client already holds %d blocked queries and streams, the limit", h.watches.max).
-			WithHint("watch a prefix instead of many keys, or raise limits.http_max_watches_per_client")
+			WithHint("watch a prefix instead of many keys, or raise limits.http_blocked_watches_per_client")
 	}
 	return func() { h.watches.give(client) }, nil
 }

@@ -29,7 +29,7 @@ type Config struct {
 	// "exec=/path arg…", whose standard output lists addresses of the other forms.
 	Addrs       []string
 	DefaultPort int           // for addresses without one
-	Interval    time.Duration // between attempts, ± a quarter; 0 = 30 s
+	Interval    time.Duration // between attempts, ± a quarter, after shorter ones at first; 0 = 30 s
 	MaxAttempts int           // 0 = for ever
 	// Join contacts the "ip:port"s and returns how many answered. An error of KindConflict ends the
 	// attempts: this node may not join as it is.
@@ -42,6 +42,7 @@ const (
 	intervalDefault = 30 * time.Second
 	resolveTimeout  = 10 * time.Second // of one name
 	addrsMax        = 256              // given to one Join
+	pauseFirst      = time.Second      // after the first attempt
 )
 
 // Run tries until an attempt reaches somebody and returns nil then. Otherwise its error is ctx's,
@@ -74,7 +75,7 @@ func Run(ctx context.Context, cfg Config) error {
 			return structs.Errorf(structs.KindUnavailable, "no node answered in %d attempts to join: %v", attempt, err).
 				WithHint("check retry_join, or raise retry_max")
 		}
-		wait := cfg.Interval*3/4 + rand.N(cfg.Interval/2+1)
+		wait := cfg.pause(attempt)
 		cfg.Logger.Warn("join failed, trying again", "attempt", attempt, "wait", wait.Round(time.Millisecond), "error", err)
 		timer := time.NewTimer(wait)
 		select {
@@ -84,6 +85,16 @@ func Run(ctx context.Context, cfg Config) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// pause is the time to the next attempt: it doubles from pauseFirst to Interval, since nodes that
+// are started together find each other within seconds, and has a quarter of jitter either way.
+func (c *Config) pause(attempt int) time.Duration {
+	d := c.Interval
+	if doublings := attempt - 1; doublings < 16 {
+		d = min(d, pauseFirst<<doublings)
+	}
+	return d*3/4 + rand.N(d/2+1)
 }
 
 // try makes one attempt.

@@ -17,7 +17,7 @@ import (
 // non-voters, dead ones removed while quorum allows. It runs while this server leads.
 func (s *Server) newAutopilot() {
 	opts := []autopilot.Option{
-		autopilot.WithLogger(logging.HCLog(s.log, "autopilot")),
+		autopilot.WithLogger(logging.HCLog(s.cfg.Logger, "autopilot")),
 		autopilot.WithPromoter(autopilot.DefaultPromoter()),
 	}
 	if d := s.cfg.AutopilotInterval; d > 0 {

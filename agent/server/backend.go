@@ -60,8 +60,8 @@ func (s *Server) Apply(ctx context.Context, t structs.CommandType, body any) (an
 		return nil, 0, errNotLeader()
 	}
 	reply, index, err := s.apply(ctx, t, body)
-	if err == nil && t == structs.CommandSession {
-		s.noteSession(body.(*structs.SessionRequest))
+	if r, ok := body.(*structs.SessionRequest); ok && err == nil {
+		s.noteSession(r)
 	}
 	return reply, index, err
 }
@@ -87,8 +87,13 @@ func (s *Server) Forward(ctx context.Context, method string, to rpc.ForwardTo, r
 
 // ForwardStream implements rpc.Backend.
 func (s *Server) ForwardStream(ctx context.Context, method string, to rpc.ForwardTo, req any, in io.Reader, out io.Writer) (bool, error) {
+	touched := &touch{in: in, out: out}
 	return s.forward(ctx, to, func(ctx context.Context, addr string) error {
-		return s.pool.Stream(ctx, addr, method, req, in, out)
+		err := s.pool.Stream(ctx, addr, method, req, touched.reader(), touched.writer())
+		if err != nil && touched.yes.Load() {
+			return &usedStream{err}
+		}
+		return err
 	})
 }
 
@@ -108,6 +113,10 @@ func (s *Server) forward(ctx context.Context, to rpc.ForwardTo, call func(contex
 	for {
 		if id, addr := s.leader(); id != "" && id != s.cfg.NodeID {
 			err := call(ctx, addr)
+			var used *usedStream
+			if errors.As(err, &used) {
+				return true, used.error
+			}
 			if !errors.Is(err, structs.ErrNoLeader) && !errors.Is(err, structs.ErrUnavailable) {
 				return true, err
 			}

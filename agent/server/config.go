@@ -39,6 +39,7 @@ type Config struct {
 	LogBackend       LogBackend // "" = wal
 	SegmentSizeBytes int        // raft-wal segment; 0 = 64 MiB
 	NoFreelistSync   bool       // BoltDB
+	DisableLogCache  bool       // do not keep the last entries in memory
 
 	// RaftMultiplier scales Raft's timeouts: 1 (default) detects a dead leader in about a second.
 	RaftMultiplier    int

@@ -12,6 +12,8 @@ import (
 const (
 	// expiryTick is how often the leader looks for keys past their TTL.
 	expiryTick = 250 * time.Millisecond
+	// sessionTick is how often the leader looks for sessions without a clock.
+	sessionTick = time.Second
 	// expiryRowsMax bounds one expiry command, so that it delays others little.
 	expiryRowsMax = 512
 	// tombstoneTick is how often the leader notes the index, and so the grain of TombstoneTTL.
@@ -69,6 +71,8 @@ func (s *Server) lead(ctx context.Context) {
 	defer reconcile.Stop()
 	expiry := time.NewTicker(expiryTick)
 	defer expiry.Stop()
+	sessions := time.NewTicker(sessionTick)
+	defer sessions.Stop()
 	tombstones := time.NewTicker(tombstoneTick)
 	defer tombstones.Stop()
 	reaper := tombstoneReaper{ttl: s.cfg.TombstoneTTL}
@@ -82,6 +86,8 @@ func (s *Server) lead(ctx context.Context) {
 			s.reconcileAll(ctx)
 		case <-s.reloadCh:
 			s.ttl.clear()
+			s.armSessions()
+		case <-sessions.C:
 			s.armSessions()
 		case <-expiry.C:
 			s.expireKeys(ctx)

@@ -24,7 +24,7 @@ const raftConnsPerPeer = 3
 // openRaft opens the log and starts Raft over layer.
 func (s *Server) openRaft(layer raft.StreamLayer, notifyCh chan<- bool) error {
 	rc := s.cfg.raftConfig(notifyCh)
-	rc.Logger = logging.HCLog(s.log, "raft")
+	rc.Logger = logging.HCLog(s.cfg.Logger, "raft")
 	s.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider:   addressProvider{s},
 		Logger:                  rc.Logger,
@@ -77,6 +77,9 @@ func (s *Server) openStores(rc *raft.Config) (raft.LogStore, raft.StableStore, e
 		return nil, nil, fmt.Errorf("open snapshots: %w", err)
 	}
 	s.snaps = snaps
+	if s.cfg.DisableLogCache {
+		return logs, logs, nil
+	}
 	cache, err := raft.NewLogCache(logCacheEntries, logs)
 	if err != nil {
 		return nil, nil, fmt.Errorf("raft log cache: %w", err)

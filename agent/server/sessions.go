@@ -29,12 +29,13 @@ type sessionTimers struct {
 	// mu protects the following.
 	mu      sync.Mutex
 	timers  map[sessionKey]*time.Timer
+	ending  map[sessionKey]bool // their clock rang; the command that ends them is on its way
 	stopped bool
 	wg      sync.WaitGroup
 }
 
 func newSessionTimers(expire func(sessionKey)) *sessionTimers {
-	return &sessionTimers{expire: expire, timers: make(map[sessionKey]*time.Timer)}
+	return &sessionTimers{expire: expire, timers: make(map[sessionKey]*time.Timer), ending: make(map[sessionKey]bool)}
 }
 
 // reset starts a session's clock again; ttl 0 stops it.
@@ -51,6 +52,28 @@ func (t *sessionTimers) reset(k sessionKey, ttl time.Duration) {
 	t.timers[k] = time.AfterFunc(ttl*sessionTTLFactor, func() { t.fire(k) })
 }
 
+// ensure starts a session's clock unless it runs or has rung.
+func (t *sessionTimers) ensure(k sessionKey, ttl time.Duration) {
+	t.mu.Lock()
+	_, runs := t.timers[k]
+	known := runs || t.ending[k]
+	t.mu.Unlock()
+	if !known {
+		t.reset(k, ttl)
+	}
+}
+
+// renew starts a session's clock again; false when it rang already, so that the session is as good as gone.
+func (t *sessionTimers) renew(k sessionKey, ttl time.Duration) bool {
+	t.mu.Lock()
+	gone := t.ending[k]
+	t.mu.Unlock()
+	if !gone {
+		t.reset(k, ttl)
+	}
+	return !gone
+}
+
 func (t *sessionTimers) fire(k sessionKey) {
 	t.mu.Lock()
 	_, ok := t.timers[k]
@@ -59,10 +82,14 @@ func (t *sessionTimers) fire(k sessionKey) {
 		t.mu.Unlock()
 		return
 	}
+	t.ending[k] = true
 	t.wg.Add(1)
 	t.mu.Unlock()
 	defer t.wg.Done()
 	t.expire(k)
+	t.mu.Lock()
+	delete(t.ending, k)
+	t.mu.Unlock()
 }
 
 // clear stops every clock: this server no longer leads.
@@ -84,10 +111,11 @@ func (t *sessionTimers) stop() {
 	t.wg.Wait()
 }
 
-// armSessions starts the clocks of all sessions in the state.
+// armSessions starts the clocks of the sessions that have none: all of them when this server begins
+// to lead, later those whose creator hung up before it heard that its session exists.
 func (s *Server) armSessions() {
 	for _, sess := range s.store.SessionsAll() {
-		s.ttl.reset(sessionKey{sess.Namespace, sess.ID}, sess.TTLDuration())
+		s.ttl.ensure(sessionKey{sess.Namespace, sess.ID}, sess.TTLDuration())
 	}
 }
 
@@ -106,7 +134,9 @@ func (s *Server) RenewSession(_ context.Context, sess *structs.Session) error {
 	if !s.IsLeader() {
 		return errNotLeader()
 	}
-	s.ttl.reset(sessionKey{sess.Namespace, sess.ID}, sess.TTLDuration())
+	if !s.ttl.renew(sessionKey{sess.Namespace, sess.ID}, sess.TTLDuration()) {
+		return structs.Errorf(structs.KindNotFound, "session %q is ending: its TTL ran out", sess.ID)
+	}
 	return nil
 }
 

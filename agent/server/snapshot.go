@@ -29,7 +29,7 @@ func (o raftOps) SnapshotSave(_ context.Context, w io.Writer) error {
 	defer rc.Close()
 	return archive.Write(w, archive.Meta{
 		ID: meta.ID, Index: meta.Index, Term: meta.Term, CreatedAt: time.Now().UTC(),
-		NodeID: string(o.s.cfg.NodeID), Build: version.Version(), SizeBytes: meta.Size,
+		NodeID: string(o.s.cfg.NodeID), Node: o.s.cfg.NodeName, Build: version.Version(), SizeBytes: meta.Size,
 	}, rc)
 }
 
@@ -98,7 +98,12 @@ func (s *Server) verifyArchive(r io.Reader, tmp *os.File) (archive.Meta, error) 
 	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
 		return meta, err
 	}
-	if _, err := fsm.Verify(tmp); err != nil {
+	sum, err := fsm.Verify(tmp)
+	if err == nil && sum.Index > meta.Index {
+		// Raft goes on at Meta.Index + 1; entries at or below the state's index would be taken for replays.
+		err = fmt.Errorf("its index %d is above the archive's, %d", sum.Index, meta.Index)
+	}
+	if err != nil {
 		return meta, structs.Errorf(structs.KindInvalid, "the state in the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
 	}
 	return meta, nil

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,6 +102,22 @@ func (t *Telemetry) install() error {
 		return fmt.Errorf("install metrics sink: %w", err)
 	}
 	return nil
+}
+
+// SetFilter says which metrics are kept: "+name" keeps those that begin with name, "-name" drops
+// them, the longest match decides. It may be called again; the process has one filter.
+func (t *Telemetry) SetFilter(rules []string) {
+	var allow, block []string
+	for _, r := range rules {
+		switch {
+		case strings.HasPrefix(r, "+"):
+			allow = append(allow, r[1:])
+		case strings.HasPrefix(r, "-"):
+			block = append(block, r[1:])
+		}
+	}
+	metrics.UpdateFilter(allow, block)
+	armon.UpdateFilter(allow, block)
 }
 
 // Registry takes collectors of our own; names should begin with "debros_". Registering the same

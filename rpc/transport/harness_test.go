@@ -55,13 +55,13 @@ func newSide(t testing.TB, c *creds.Creds) side {
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, log, sink}
 }
 
-// counter sums debros.rpc.<name> over the labels that contain with.
+// counter sums rpc.<name> over the labels that contain with.
 func (s side) counter(name, with string) int {
 	n := 0
 	for _, iv := range s.sink.Data() {
 		iv.RLock()
 		for key, c := range iv.Counters {
-			if (key == "debros.rpc."+name || strings.HasPrefix(key, "debros.rpc."+name+";")) && strings.Contains(key, with) {
+			if (key == "rpc."+name || strings.HasPrefix(key, "rpc."+name+";")) && strings.Contains(key, with) {
 				n += c.Count
 			}
 		}

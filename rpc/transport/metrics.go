@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/go-metrics"
 )
 
-// counters writes debros.rpc.*. The list:
+// counters writes rpc.*, to which the sink puts its service name (debros) in front. The list:
 //
 //	debros.rpc.request{method}             requests that reached a method here
 //	debros.rpc.request_error{method,kind}  those answered with an error
@@ -30,9 +30,9 @@ func (c counters) sink() *metrics.Metrics {
 }
 
 func (c counters) inc(name string, labels ...metrics.Label) {
-	c.sink().IncrCounterWithLabels([]string{"debros", "rpc", name}, 1, labels)
+	c.sink().IncrCounterWithLabels([]string{"rpc", name}, 1, labels)
 }
 
 func (c counters) since(name string, start time.Time, labels ...metrics.Label) {
-	c.sink().MeasureSinceWithLabels([]string{"debros", "rpc", name}, start, labels)
+	c.sink().MeasureSinceWithLabels([]string{"rpc", name}, start, labels)
 }
