@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -106,6 +107,9 @@ func openKeyring(cfg *Config) (*memberlist.Keyring, error) {
 		return nil, fmt.Errorf("make keyring: %w", err)
 	}
 	if cfg.KeyringFile != "" {
+		if err := os.MkdirAll(filepath.Dir(cfg.KeyringFile), 0o700); err != nil {
+			return nil, fmt.Errorf("make directory for the keyring: %w", err)
+		}
 		if err := saveKeyring(cfg.KeyringFile, ring.GetKeys()); err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func TestKeyRotationReachesEveryMemberAndItsFile(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		cfg := testConfig(name)
 		cfg.Keys = [][]byte{oldKey}
-		cfg.KeyringFile = filepath.Join(t.TempDir(), "keyring.json")
+		cfg.KeyringFile = filepath.Join(t.TempDir(), "serf", "keyring.json") // the directory is made
 		cfg.Tuning.GossipInterval = 100 * time.Millisecond // members have 16 of these to answer
 		gs, cfgs = append(gs, start(t, cfg)), append(cfgs, cfg)
 	}
