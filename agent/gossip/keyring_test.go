@@ -47,7 +47,7 @@ func TestKeyRotationReachesEveryMemberAndItsFile(t *testing.T) {
 		cfg := testConfig(name)
 		cfg.Keys = [][]byte{oldKey}
 		cfg.KeyringFile = filepath.Join(t.TempDir(), "serf", "keyring.json") // the directory is made
-		cfg.Tuning.GossipInterval = 100 * time.Millisecond // members have 16 of these to answer
+		cfg.Tuning.GossipInterval = 100 * time.Millisecond                   // members have 16 of these to answer
 		gs, cfgs = append(gs, start(t, cfg)), append(cfgs, cfg)
 	}
 	join(t, gs[1], gs[0])
