@@ -170,7 +170,7 @@ func (l local) Authorize(_ context.Context, token string, op httpapi.AgentOp) er
 	switch op {
 	case httpapi.AgentRead:
 		allowed = may.AgentRead(node)
-	case httpapi.AgentWrite:
+	case httpapi.AgentWrite, httpapi.NodeWrite:
 		allowed = may.AgentWrite(node)
 	case httpapi.NodeRead:
 		allowed = may.NodeRead(node)
@@ -180,6 +180,8 @@ func (l local) Authorize(_ context.Context, token string, op httpapi.AgentOp) er
 		allowed = may.KeyringWrite()
 	case httpapi.OperatorRead:
 		allowed = may.OperatorRead()
+	case httpapi.OperatorWrite:
+		allowed = may.OperatorWrite()
 	}
 	if !allowed {
 		return structs.Errorf(structs.KindDenied, "the token may not do this: %s", op)

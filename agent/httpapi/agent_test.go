@@ -96,6 +96,18 @@ func TestMonitorSendsEachLineAtOnce(t *testing.T) {
 	<-ended // the monitor ends with its reader
 }
 
+func TestProfilesAreServedAndBounded(t *testing.T) {
+	s := start(t, Config{})
+	s.want(200, "", "GET", "/debug/pprof/heap", "")
+	s.want(200, "", "GET", "/debug/pprof/trace?seconds=1", "")
+	s.want(404, "no profile", "GET", "/debug/pprof/nothing", "")
+	for _, seconds := range []string{"0", "-1", "301", "x"} {
+		s.want(400, "seconds", "GET", "/debug/pprof/profile?seconds="+seconds, "")
+	}
+	s.b.denied = OperatorRead
+	s.want(403, string(OperatorRead), "GET", "/debug/pprof/heap", "")
+}
+
 func TestTheAgentsOwnRoutesAskForTheirRight(t *testing.T) {
 	for _, c := range []struct {
 		op           AgentOp

@@ -22,7 +22,7 @@ func groups() []routeGroup {
 		{"Key-value store", kvRoutes()},
 		{"Transactions", txnRoutes()},
 		{"Sessions", sessionRoutes()},
-		{"Agent", agentRoutes()},
+		{"Agent", append(agentRoutes(), profileRoutes()...)},
 		{"Catalog and coordinates", catalogRoutes()},
 		{"Status", statusRoutes()},
 		{"Operator", operatorRoutes()},
