@@ -95,7 +95,7 @@ func (h *holding) stop() {
 }
 
 // endTimeout bounds the farewell of a session; its TTL does the same later.
-const endTimeout = 5 * time.Second
+const endTimeout = 2 * time.Second
 
 // end stops, and destroys a session made here; whatever it still holds is let go with it.
 func (h *holding) end(c *Client) {

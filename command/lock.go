@@ -92,8 +92,11 @@ type lockRun struct {
 	verbose   bool
 }
 
-// unlockTimeout bounds the farewell; the session's TTL frees the lock later anyway.
-const unlockTimeout = 10 * time.Second
+// These bound the farewell; the session's TTL frees the lock later anyway.
+const (
+	unlockTimeout     = 10 * time.Second
+	unlockLostTimeout = 2 * time.Second // nothing is left to give up but the session
+)
 
 func (r *lockRun) run(ctx context.Context, try bool, timeout time.Duration) error {
 	signals := make(chan os.Signal, 4)
@@ -105,7 +108,13 @@ func (r *lockRun) run(ctx context.Context, try bool, timeout time.Duration) erro
 	}
 	r.say("holding the lock, fencing token %d", fencing)
 	err = r.child(lost, fencing, signals)
-	ctx, cancel := context.WithTimeout(ctx, unlockTimeout)
+	timeout = unlockTimeout
+	select {
+	case <-lost:
+		timeout = unlockLostTimeout
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if uerr := r.lock.Unlock(ctx); uerr != nil {
 		r.say("give up the lock: %v", uerr) // its session's TTL does
