@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/debros/debros/api"
+	"github.com/debros/debros/structs"
 )
 
 // IO is the world around a command.
@@ -202,8 +203,11 @@ func (c *cmd) report(err error, interrupted bool) int {
 	message, hint := err.Error(), ""
 	var h *hinted
 	var a *api.Error
+	var own *structs.Error // of a command that works without an agent, or is one
 	if errors.As(err, &h) {
 		hint = h.hint
+	} else if errors.As(err, &own) {
+		hint = own.Hint
 	} else if errors.As(err, &a) {
 		hint = a.Hint
 		if a.Kind == api.KindInternal && a.RequestID != "" && !strings.Contains(message, a.RequestID) {

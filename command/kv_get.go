@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"flag"
 	"fmt"
+	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/debros/debros/api"
@@ -16,7 +18,7 @@ func kvGetCommand() *cmd {
 	var separator string
 	return &cmd{
 		name: "kv get", args: "KEY", synopsis: "Read a key, a tree or a list of keys", min: 0, max: 1,
-		help: `A value is written as it is; a final newline is added on a terminal only. A key that does not
+		help: `A value is written as it is; on a terminal a final newline is added if there is none. A key that does not
 exist is an error (exit status 1).
 
   debros kv get config/colour
@@ -73,10 +75,11 @@ exist is an error (exit status 1).
 			if detailed {
 				return c.fields(pairFields(p, show(p)))
 			}
-			if isTerminal(c.Stdout) || b64 {
-				return c.line("%s", show(p))
+			text := show(p)
+			if b64 || isTerminal(c.Stdout) && !strings.HasSuffix(text, "\n") {
+				text += "\n" // the prompt begins a line; a pipe gets the very bytes
 			}
-			_, err = c.Stdout.Write(p.Value)
+			_, err = io.WriteString(c.Stdout, text)
 			return err
 		},
 	}
