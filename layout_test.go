@@ -38,7 +38,7 @@ var layout = map[string][]string{
 	"agent/config":    {"internal/creds", "structs"},
 	"agent/gossip":    {"internal/atomicfile", "internal/logging", "structs"},
 	"agent/httpapi":   {"internal/acl", "structs"},
-	"agent/retryjoin": {},
+	"agent/retryjoin": {"structs"},
 	"agent/router":    {"rpc/transport", "structs"},
 	"agent/server":    {"internal/acl", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "structs"},
 	"agent/telemetry": {},
@@ -52,9 +52,9 @@ var layout = map[string][]string{
 }
 
 type pkg struct {
-	ImportPath, Doc              string
-	Imports, GoFiles             []string
-	TestImports, XTestImports    []string
+	ImportPath, Doc           string
+	Imports, GoFiles          []string
+	TestImports, XTestImports []string
 }
 
 // goList runs `go list` over the project; test packages are listed by their own package.

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/debros/debros/agent/config"
 	"github.com/debros/debros/agent/gossip"
 	"github.com/debros/debros/agent/httpapi"
@@ -202,6 +204,7 @@ func (a *Agent) stop(cause error) {
 		if cause != nil {
 			a.log.Error("the agent stops", "error", cause)
 		}
+		a.notifySystemd(daemon.SdNotifyStopping)
 		a.cancel()
 		a.stopHTTP()
 		errs := []error{cause}
