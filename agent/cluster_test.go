@@ -30,6 +30,7 @@ func want(t *testing.T, n *agenttest.Node, key, value string) {
 }
 
 func TestThreeServersAndAClientFormACluster(t *testing.T) {
+	t.Parallel()
 	c := agenttest.Cluster(t, 3, 1)
 	for i, writer := range c.Nodes() {
 		key := fmt.Sprintf("k%d", i)

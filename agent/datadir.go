@@ -25,6 +25,7 @@ type dataDir struct {
 
 // lockDataDir makes the directory if need be and takes its lock.
 func lockDataDir(path string) (*dataDir, error) {
+	keepPrivate()
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("create data_dir: %w", err)
 	}

@@ -91,6 +91,7 @@ func (a *Agent) applyReload(next *config.Config) error {
 		}
 	}
 	a.cfg.Store(merged)
+	a.handler.SetLimits(a.httpLimits())
 	if a.server != nil {
 		a.server.SetLimits(a.rpcLimits())
 		if err := a.server.SetSnapshots(merged.RaftSnapshotThreshold, merged.RaftSnapshotInterval, merged.RaftTrailingLogs); err != nil {

@@ -22,11 +22,7 @@ func (a *Agent) startHTTP() error {
 	handler, err := httpapi.New(httpapi.Config{
 		Logger: a.log.With("component", "http"), NodeName: cfg.NodeName,
 		Hosts: cfg.HTTPConfig.Hosts, Origins: cfg.HTTPConfig.AllowOrigins,
-		Limits: httpapi.Limits{
-			ValueBytesMax: int64(cfg.Limits.KVValueBytesMax), TxnOpsMax: cfg.Limits.TxnOpsMax,
-			TxnBytesMax: int64(cfg.Limits.TxnBytesMax), SnapshotBytesMax: cfg.Limits.SnapshotBytesMax,
-			WatchesPerClient: cfg.Limits.HTTPBlockedWatchesPerClient, ConnsPerClient: cfg.Limits.HTTPMaxConnsPerClient,
-		},
+		Limits: a.httpLimits(),
 	}, local{a})
 	if err != nil {
 		return err
@@ -52,6 +48,15 @@ func (a *Agent) startHTTP() error {
 	}
 	a.log.Info("the HTTP API listens", "on", a.describeAddrs())
 	return nil
+}
+
+func (a *Agent) httpLimits() httpapi.Limits {
+	l := a.Config().Limits
+	return httpapi.Limits{
+		ValueBytesMax: int64(l.KVValueBytesMax), TxnOpsMax: l.TxnOpsMax, TxnBytesMax: int64(l.TxnBytesMax),
+		SnapshotBytesMax: l.SnapshotBytesMax,
+		WatchesPerClient: l.HTTPBlockedWatchesPerClient, ConnsPerClient: l.HTTPMaxConnsPerClient,
+	}
 }
 
 // httpsConfig is nil without a certificate. The certificate is read at every handshake, so a new one

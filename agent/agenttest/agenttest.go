@@ -140,11 +140,12 @@ retry_interval = "200ms"
 `, s.Name, s.Server, s.Expect, s.Dir, s.Key, join, s.HCL)
 }
 
-// Tuning is gossip that notices a dead node in about two seconds.
+// Tuning is gossip that notices a dead node in about two seconds. A SuspicionMult of 2 lets suspicion
+// end without others' confirmation, which in a cluster of three nobody could give.
 func Tuning() gossip.Tuning {
 	return gossip.Tuning{
-		GossipInterval: 20 * time.Millisecond, ProbeInterval: 300 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond,
-		SuspicionMult: 4, PushPull: time.Second, ReapInterval: 200 * time.Millisecond, ReconnectInterval: 500 * time.Millisecond,
+		GossipInterval: 20 * time.Millisecond, ProbeInterval: 400 * time.Millisecond, ProbeTimeout: 350 * time.Millisecond,
+		SuspicionMult: 2, PushPull: time.Second, ReapInterval: 200 * time.Millisecond, ReconnectInterval: 500 * time.Millisecond,
 		BroadcastTimeout: time.Second, LeavePropagateDelay: 200 * time.Millisecond,
 	}
 }

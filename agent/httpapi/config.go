@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/debros/debros/structs"
@@ -83,13 +84,23 @@ type Handler struct {
 	b       Backend
 	log     *slog.Logger
 	cfg     Config
-	limits  Limits
 	guard   guard
 	table   *table
 	watches *counter
 	conns   *counter
 	// overConns are the open connections that conns refused: they give nothing back.
 	overConns sync.Map // net.Conn to nothing
+	// bounds are the limits in force.
+	bounds atomic.Pointer[Limits]
+}
+
+func (h *Handler) limits() *Limits { return h.bounds.Load() }
+
+// SetLimits puts other limits into force for requests that begin from now on; zero means the default.
+// WatchesPerClient and ConnsPerClient stay what they were.
+func (h *Handler) SetLimits(l Limits) {
+	l = l.withDefaults()
+	h.bounds.Store(&l)
 }
 
 // New checks the configuration and builds the handler. It starts nothing.
@@ -113,11 +124,10 @@ func New(cfg Config, b Backend) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	l = l.withDefaults()
-	return &Handler{
-		b: b, log: cfg.Logger, cfg: cfg, limits: l, guard: g, table: t,
-		watches: newCounter(l.WatchesPerClient), conns: newCounter(l.ConnsPerClient),
-	}, nil
+	h := &Handler{b: b, log: cfg.Logger, cfg: cfg, guard: g, table: t}
+	h.SetLimits(l)
+	h.watches, h.conns = newCounter(h.limits().WatchesPerClient), newCounter(h.limits().ConnsPerClient)
+	return h, nil
 }
 
 // Server wraps the handler in an http.Server with the timeouts and the connection limit it needs.

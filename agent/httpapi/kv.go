@@ -134,7 +134,7 @@ func kvPut(c *call) error {
 	if req.TTL, err = ttl(c); err != nil {
 		return err
 	}
-	if req.KV.Value, err = c.body(c.h.limits.ValueBytesMax, "limits.kv_value_bytes_max"); err != nil {
+	if req.KV.Value, err = c.body(c.h.limits().ValueBytesMax, "limits.kv_value_bytes_max"); err != nil {
 		return err
 	}
 	return kvApply(c, req)

@@ -62,7 +62,7 @@ func (w *lateWriter) Write(p []byte) (int, error) {
 }
 
 func snapshotRestore(c *call) error {
-	limit := c.h.limits.SnapshotBytesMax
+	limit := c.h.limits().SnapshotBytesMax
 	const knob = "limits.snapshot_bytes_max"
 	if err := c.refuseLong(limit, knob); err != nil {
 		return err

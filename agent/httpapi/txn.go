@@ -44,11 +44,11 @@ func txn(c *call) error {
 	if err != nil {
 		return err
 	}
-	limit := c.h.limits.txnBodyBytesMax()
+	limit := c.h.limits().txnBodyBytesMax()
 	if err := c.refuseLong(limit, "limits.txn_bytes_max"); err != nil {
 		return err
 	}
-	ops, err := decodeTxn(http.MaxBytesReader(c.w, c.r.Body, limit), c.h.limits.TxnOpsMax, &c.ns)
+	ops, err := decodeTxn(http.MaxBytesReader(c.w, c.r.Body, limit), c.h.limits().TxnOpsMax, &c.ns)
 	if err != nil {
 		return c.txnBodyError(err, limit)
 	}
