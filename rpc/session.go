@@ -11,9 +11,6 @@ import (
 	"github.com/hashicorp/go-memdb"
 )
 
-// serfHealth is the one check there is: the node is alive in the membership.
-const serfHealth = "serfHealth"
-
 func (s *service) sessionMethods() []transport.Method {
 	return []transport.Method{
 		write(s, "Session.Apply", s.sessionApply),
@@ -79,13 +76,17 @@ func newSession(c call, want structs.Session) (structs.Session, error) {
 			WithHint("use %q or %q", structs.SessionRelease, structs.SessionDelete)
 	}
 	for _, check := range want.NodeChecks {
-		if check != serfHealth {
-			return none, structs.Errorf(structs.KindInvalid, "unknown check %q: a session hangs on %s only", clip(check), serfHealth)
+		if check != structs.NodeHealthCheck {
+			return none, structs.Errorf(structs.KindInvalid, "unknown check %q: a session hangs on %s only", clip(check), structs.NodeHealthCheck)
 		}
+	}
+	checks := []string{structs.NodeHealthCheck}
+	if want.NodeChecks != nil && len(want.NodeChecks) == 0 { // asked for none, rather than not asked
+		checks = []string{}
 	}
 	return structs.Session{
 		ID: newUUID(), Name: want.Name, Node: want.Node, LockDelay: want.LockDelay, Behavior: want.Behavior,
-		TTL: ttl, NodeChecks: []string{serfHealth}, Namespace: c.ns,
+		TTL: ttl, NodeChecks: checks, Namespace: c.ns,
 	}, nil
 }
 

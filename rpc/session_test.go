@@ -27,6 +27,14 @@ func TestSessionLife(t *testing.T) {
 	if len(renewed.Sessions) != 1 || len(b.renewed) != 1 || b.renewed[0] != created.ID {
 		t.Errorf("renewed %+v, %v", renewed.Sessions, b.renewed)
 	}
+	for want, checks := range map[int][]string{0: {}, 1: nil} { // asked for none, and not asked
+		id := mustAsk[structs.SessionReply](t, b, "Session.Apply", &structs.SessionRequest{
+			Op: structs.SessionCreate, Session: structs.Session{Node: "n1", NodeChecks: checks},
+		}).ID
+		if s := mustAsk[structs.SessionListReply](t, b, "Session.Get", &structs.SessionGetRequest{ID: id}).Sessions[0]; len(s.NodeChecks) != want {
+			t.Errorf("%#v made %+v", checks, s)
+		}
+	}
 	for range 2 { // destroying what is gone succeeds too
 		mustAsk[structs.SessionReply](t, b, "Session.Apply", &structs.SessionRequest{Op: structs.SessionDestroy, Session: structs.Session{ID: created.ID}})
 	}

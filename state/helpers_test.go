@@ -114,6 +114,9 @@ func (r *rig) destroy(id string) {
 
 func (r *rig) trySession(op structs.SessionOp, s structs.Session) (err *structs.Error) {
 	r.t.Helper()
+	if s.NodeChecks == nil { // as endpoints do
+		s.NodeChecks = []string{structs.NodeHealthCheck}
+	}
 	req := &structs.SessionRequest{Op: op, Session: s}
 	req.Namespace = cmp.Or(s.Namespace, ns)
 	r.entry(func(tx *Txn) { _, err = tx.Session(req) })

@@ -176,7 +176,16 @@ func (m *model) txn(name structs.Namespace, ops []structs.TxnOp) (failed []int) 
 
 func (m *model) createSession(name structs.Namespace, s structs.Session) bool {
 	space := m.spaces[name]
-	if space == nil || m.nodes[strings.ToLower(s.Node)].Status != structs.NodeAlive {
+	if space == nil {
+		return false
+	}
+	switch m.nodes[strings.ToLower(s.Node)].Status {
+	case structs.NodeAlive:
+	case structs.NodeFailed:
+		if len(s.NodeChecks) > 0 {
+			return false
+		}
+	default:
 		return false
 	}
 	if _, exists := space.sessions[s.ID]; exists {
@@ -213,10 +222,10 @@ func (m *model) destroySession(name structs.Namespace, id string) {
 	}
 }
 
-func (m *model) endNode(name string) {
+func (m *model) endNode(name string, failed bool) {
 	for ns, space := range m.spaces {
 		for id, s := range maps.Clone(space.sessions) {
-			if strings.EqualFold(s.Node, name) {
+			if strings.EqualFold(s.Node, name) && (!failed || len(s.NodeChecks) > 0) {
 				m.destroySession(ns, id)
 			}
 		}
@@ -235,7 +244,7 @@ func (m *model) node(r *structs.NodeRequest) {
 	for name, old := range maps.Clone(m.nodes) {
 		sameName := strings.EqualFold(old.Name, r.Node.Name)
 		if r.Op == structs.NodeDelete && old.ID == r.Node.ID || r.Op == structs.NodeUpsert && (old.ID == r.Node.ID) != sameName {
-			m.endNode(old.Name)
+			m.endNode(old.Name, false)
 			delete(m.nodes, name)
 		}
 	}
@@ -243,7 +252,7 @@ func (m *model) node(r *structs.NodeRequest) {
 		return
 	}
 	if r.Node.Status != structs.NodeAlive {
-		m.endNode(r.Node.Name)
+		m.endNode(r.Node.Name, r.Node.Status == structs.NodeFailed)
 	}
 	n := r.Node
 	if n.Meta == nil {

@@ -42,7 +42,8 @@ func (v view) nodeByID(id structs.NodeID) *structs.Node {
 
 // Node writes the nodes table. Membership knows one node per name, so a node that comes with another
 // id takes the name's row over, and a node that comes with another name leaves its old one. A node
-// that is failed, left, replaced or deleted loses its sessions. A request without a name is ignored.
+// that is left, replaced or deleted loses its sessions, one that failed those that depend on its
+// health. A request without a name is ignored.
 func (t *Txn) Node(r *structs.NodeRequest) {
 	switch r.Op {
 	case structs.NodeUpsert:
@@ -79,7 +80,7 @@ func (t *Txn) upsertNode(n structs.Node) {
 		old = nil
 	}
 	if n.Status != structs.NodeAlive {
-		t.destroySessionsOf(n.Name)
+		t.destroySessionsOf(n.Name, n.Status == structs.NodeFailed)
 	}
 	if old != nil {
 		if n.Meta == nil {
@@ -98,7 +99,7 @@ func (t *Txn) upsertNode(n structs.Node) {
 }
 
 func (t *Txn) deleteNode(row *structs.Node) {
-	t.destroySessionsOf(row.Name)
+	t.destroySessionsOf(row.Name, false)
 	replace(t, tableNodes, row, nil)
 	t.touch(tableNodes, "")
 }

@@ -43,7 +43,8 @@ func randomCommand(rnd *rand.Rand, index uint64) command {
 			WriteOptions: opts, Op: pick(rnd, structs.SessionCreate, structs.SessionCreate, structs.SessionDestroy),
 			Session: structs.Session{
 				ID: pick(rnd, sessionIDs...), Node: pick(rnd, "n1", "n2", "N3"), Behavior: pick(rnd, structs.SessionRelease, structs.SessionDelete),
-				LockDelay: pick(rnd, 0, time.Second, 15*time.Second, time.Hour),
+				LockDelay:  pick(rnd, 0, time.Second, 15*time.Second, time.Hour),
+				NodeChecks: pick(rnd, []string{}, []string{structs.NodeHealthCheck}),
 			},
 		}
 	case n < 90:

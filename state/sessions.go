@@ -68,10 +68,11 @@ func (t *Txn) createSession(ns structs.Namespace, s structs.Session) *structs.Er
 	}
 	node := t.view().node(nil, s.Node)
 	if node == nil {
-		return structs.Errorf(structs.KindNotFound, "Missing node registration").
+		return structs.ErrMissingNode.
 			WithHint("no node named %q is known to the cluster yet", s.Node)
 	}
-	if node.Status != structs.NodeAlive {
+	// A session without the check outlives failures, so it may begin during one.
+	if node.Status != structs.NodeAlive && (s.EndsWithNode() || node.Status != structs.NodeFailed) {
 		return structs.Errorf(structs.KindConflict, "Check 'serfHealth' is in critical state").
 			WithHint("node %q is %s", s.Node, node.Status)
 	}
@@ -104,9 +105,13 @@ func (t *Txn) destroySession(s *structs.Session) {
 	}
 }
 
-// destroySessionsOf ends the sessions of a node in every namespace.
-func (t *Txn) destroySessionsOf(node string) {
+// destroySessionsOf ends the sessions of a node in every namespace. A node that only failed may come
+// back, so it keeps those that do not depend on its health.
+func (t *Txn) destroySessionsOf(node string, failed bool) {
 	for s := range scan[structs.Session](nil, t.tx, tableSessions, indexNode, nodeSessionsKey(node)) {
+		if failed && !s.EndsWithNode() {
+			continue
+		}
 		t.destroySession(s)
 	}
 }

@@ -166,6 +166,24 @@ func TestNodeThatIsNotAliveLosesItsSessions(t *testing.T) {
 	}
 }
 
+// Consul's client calls it CreateNoChecks.
+func TestSessionWithoutChecksOutlivesAFailure(t *testing.T) {
+	r := newRig(t)
+	r.node("n2", structs.NodeAlive)
+	s := r.session(structs.Session{ID: "s", Node: "n2", NodeChecks: []string{}})
+	r.lock("k", s)
+	r.node("n2", structs.NodeFailed)
+	wantEqual(t, "holder while its node is failed", r.get("k").Session, s)
+	r.session(structs.Session{ID: "during", Node: "n2", NodeChecks: []string{}})
+	r.node("n2", structs.NodeAlive)
+	wantEqual(t, "holder when its node is back", r.get("k").Session, s)
+	r.node("n2", structs.NodeLeft)
+	wantEqual(t, "holder when its node left", r.get("k").Session, "")
+	if err := r.trySession(structs.SessionCreate, structs.Session{ID: "x", Node: "n2", NodeChecks: []string{}}); !errors.Is(err, structs.ErrConflict) {
+		t.Errorf("session for a node that left: %v", err)
+	}
+}
+
 func TestUnchangedNodeKeepsModifyIndex(t *testing.T) {
 	r := newRig(t)
 	_, before := r.s.NodeList(nil)

@@ -96,6 +96,10 @@ var (
 	ErrNoPath        = &Error{Kind: KindNoPath}
 )
 
+// ErrMissingNode refuses a session for a node that the cluster does not know. The text is Consul's,
+// which clients know.
+var ErrMissingNode = &Error{Kind: KindNotFound, Message: "Missing node registration"}
+
 // Errorf makes an Error of a kind; the message is shown to users.
 func Errorf(k Kind, format string, args ...any) *Error {
 	return &Error{Kind: k, Message: fmt.Sprintf(format, args...)}

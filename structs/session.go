@@ -17,19 +17,26 @@ const (
 	SessionLockDelayUnset = 15 * time.Second // when the caller names none
 )
 
+// NodeHealthCheck is the one check that a session can have: its node is alive in the membership. The
+// name is Consul's.
+const NodeHealthCheck = "serfHealth"
+
 // Session is a lease that locks hang on. JSON is Consul's (LockDelay in nanoseconds, TTL a duration string).
 type Session struct {
 	ID          string
 	Name        string
-	Node        string // node name; the session ends when the node fails
+	Node        string // node name; the session ends when the node leaves, and when it fails unless NodeChecks is empty
 	LockDelay   time.Duration
 	Behavior    SessionBehavior
 	TTL         string    // "" = no TTL
-	NodeChecks  []string  // kept for Consul's clients; ["serfHealth"]
+	NodeChecks  []string  // [NodeHealthCheck], or empty: then the session outlives a failure of its node
 	Namespace   Namespace `codec:",omitempty" json:",omitempty"`
 	CreateIndex uint64
 	ModifyIndex uint64
 }
+
+// EndsWithNode reports whether the session ends when its node fails.
+func (s *Session) EndsWithNode() bool { return len(s.NodeChecks) > 0 }
 
 // TTLDuration is the TTL as a duration, 0 for none.
 func (s *Session) TTLDuration() time.Duration {
