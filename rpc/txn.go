@@ -19,6 +19,9 @@ func (s *service) txnApply(ctx context.Context, c call, req *structs.TxnRequest,
 	if err != nil {
 		return err
 	}
+	if len(ops) == 0 && len(refused) == 0 {
+		return structs.Errorf(structs.KindInvalid, "the transaction has no operations to write")
+	}
 	if len(refused) > 0 {
 		rep.Errors = refused
 		rep.Index = s.b.State().Index()
@@ -35,7 +38,8 @@ func (s *service) txnApply(ctx context.Context, c call, req *structs.TxnRequest,
 	return nil
 }
 
-// txnRead answers at once: a transaction is not a thing to block on, so Index is ignored.
+// txnRead answers at once: a transaction is not a thing to block on, so Index is ignored. One without
+// operations succeeds, as in Consul: a client that builds lists need not treat the empty one apart.
 func (s *service) txnRead(ctx context.Context, c call, req *structs.TxnReadRequest, rep *structs.TxnReply) error {
 	ops, refused, err := s.checkTxn(c, req.Ops)
 	if err != nil {
@@ -66,10 +70,7 @@ func (s *service) txnRead(ctx context.Context, c call, req *structs.TxnReadReque
 // do not hold; err is for what concerns the whole.
 func (s *service) checkTxn(c call, in []structs.TxnOp) (ops []structs.TxnOp, refused []structs.TxnError, err error) {
 	lim := s.b.Limits().withDefaults()
-	switch {
-	case len(in) == 0:
-		return nil, nil, structs.Errorf(structs.KindInvalid, "the transaction has no operations")
-	case len(in) > lim.TxnOpsMax:
+	if len(in) > lim.TxnOpsMax {
 		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction has %d operations; the limit is %d (limits.txn_ops_max)", len(in), lim.TxnOpsMax)
 	}
 	size := 0

@@ -71,7 +71,6 @@ func TestTxnIsBounded(t *testing.T) {
 		ops  []structs.TxnOp
 		want structs.Kind
 	}{
-		"no operations":  {nil, structs.KindInvalid},
 		"too many":       {many, structs.KindTooLarge},
 		"value too long": {[]structs.TxnOp{txnOp(structs.KVSet, "a", strings.Repeat("v", structs.ValueBytesMaxDefault+1))}, structs.KindTooLarge},
 		"key too long":   {[]structs.TxnOp{txnOp(structs.KVGet, strings.Repeat("k", structs.KeyBytesMax+1), "")}, structs.KindTooLarge},
@@ -87,6 +86,9 @@ func TestTxnIsBounded(t *testing.T) {
 		})
 	}
 	mustAsk[structs.TxnReply](t, b, "Txn.Read", &structs.TxnReadRequest{Ops: many[1:]})
+	mustAsk[structs.TxnReply](t, b, "Txn.Read", &structs.TxnReadRequest{})
+	_, err := ask[structs.TxnReply](context.Background(), b, "Txn.Apply", &structs.TxnRequest{})
+	wantKind(t, err, structs.KindInvalid)
 }
 
 func TestTxnReadWritesNothing(t *testing.T) {

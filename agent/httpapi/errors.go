@@ -18,6 +18,16 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
+// asConsulFault gives a session that is gone, or a node that is unknown or has failed, the status 500
+// that it has in Consul: its clients take a 409 for a condition of theirs and a 404 for a missing key.
+// The kind stays, in X-Debros-Error-Kind.
+func asConsulFault(err error) error {
+	if errors.Is(err, structs.ErrConflict) || errors.Is(err, structs.ErrMissingNode) {
+		return &statusError{http.StatusInternalServerError, structs.AsError(err)}
+	}
+	return err
+}
+
 // errorBody is what routes of our own answer an error with.
 type errorBody struct {
 	Error errorDetail `json:"error"`
@@ -83,6 +93,7 @@ func (c *call) writeError(status int, e *structs.Error) {
 		message += "\nhint: " + e.Hint
 	}
 	hdr.Set("Content-Type", "text/plain; charset=utf-8")
+	hdr.Set("X-Debros-Error-Kind", e.Kind.String())
 	c.w.WriteHeader(status)
 	// One line per line of the message, and no HTML: nosniff and text/plain see to the rest.
 	c.w.Write([]byte(strings.TrimSuffix(message, "\n") + "\n"))

@@ -178,7 +178,7 @@ func kvWriteRequest(c *call) (*structs.KVRequest, error) {
 func kvApply(c *call, req *structs.KVRequest) error {
 	var rep structs.KVReply
 	if err := c.rpc("KV.Apply", req, &rep); err != nil {
-		return err
+		return asConsulFault(err)
 	}
 	c.index(rep.Index)
 	if rep.OK && rep.FencingToken > 0 {

@@ -15,7 +15,7 @@ func sessionRoutes() []route {
 		{
 			method: "PUT", pattern: p + "create", handle: sessionCreate, errors: textErrors,
 			doc:   "Create a session.",
-			body:  "`{\"Name\", \"Node\" (default: this one), \"TTL\" (\"10s\" to \"24h\"), \"LockDelay\" (\"15s\", or a number: seconds below 1000, else nanoseconds), \"Behavior\" (release or delete), \"NodeChecks\"}`, all optional",
+			body:  "`{\"Name\", \"Node\" (default: this one), \"TTL\" (\"10s\" to \"24h\"), \"LockDelay\" (\"15s\", or a number: seconds below 1000, else nanoseconds), \"Behavior\" (release or delete), \"NodeChecks\" ([\"serfHealth\"]; [] lets the session outlive a failure of its node)}`, all optional",
 			reply: "`{\"ID\"}`",
 		},
 		{
@@ -90,7 +90,7 @@ func sessionCreate(c *call) error {
 	in := sessionBody{
 		LockDelay:  lockDelay(structs.SessionLockDelayUnset),
 		Behavior:   structs.SessionRelease,
-		NodeChecks: []string{"serfHealth"},
+		NodeChecks: []string{structs.NodeHealthCheck},
 	}
 	if err := c.decode(&in); err != nil {
 		return err
@@ -119,7 +119,7 @@ func sessionCreate(c *call) error {
 	}
 	var rep structs.SessionReply
 	if err := c.rpc("Session.Apply", &req, &rep); err != nil {
-		return err
+		return asConsulFault(err)
 	}
 	c.index(rep.Index)
 	return c.ok(struct{ ID string }{rep.ID})

@@ -50,11 +50,36 @@ func TestLockDelayIsReadAsConsulReadsIt(t *testing.T) {
 	}
 }
 
+// Consul's client calls it CreateNoChecks.
+func TestSessionWithoutChecks(t *testing.T) {
+	s := start(t, Config{})
+	for _, body := range []string{`{"NodeChecks":[]}`, `{"Checks":[]}`} {
+		s.want(200, `"NodeChecks":[]`, "GET", "/v1/session/info/"+s.session(body), "")
+	}
+	s.want(200, `"NodeChecks":["serfHealth"]`, "GET", "/v1/session/info/"+s.session(`{"NodeChecks":null}`), "")
+}
+
+// Consul's clients take 409 and 404 for something else; our own reads the kind.
+func TestSessionFaultsHaveConsulsStatus(t *testing.T) {
+	s := start(t, Config{})
+	r := s.want(500, "Missing node registration", "PUT", "/v1/session/create", `{"Node":"unknown-node"}`)
+	if kind := r.header.Get("X-Debros-Error-Kind"); kind != "not_found" {
+		t.Errorf("kind %q", kind)
+	}
+	for _, id := range []string{"nonsense", "11111111-2222-3333-4444-555555555555"} {
+		r := s.want(500, "invalid session", "PUT", "/v1/kv/a?acquire="+id, "x")
+		if kind := r.header.Get("X-Debros-Error-Kind"); kind != "conflict" {
+			t.Errorf("kind %q", kind)
+		}
+	}
+	s.want(404, "does not exist", "PUT", "/v1/kv/a?ns=nowhere", "x")
+}
+
 func TestBadSessionsAreRefused(t *testing.T) {
 	s := start(t, Config{})
 	for _, body := range []string{
 		`{`, `[]`, `"x"`, `{"TTL":"9s"}`, `{"TTL":"25h"}`, `{"TTL":"soon"}`, `{"TTL":-1}`, `{"LockDelay":-1}`, `{"LockDelay":"61s"}`,
-		`{"LockDelay":"x"}`, `{"LockDelay":[]}`, `{"LockDelay":1e300}`, `{"Behavior":"explode"}`, `{"Node":"unknown-node"}`, `{"Namespace":"Bad"}`,
+		`{"LockDelay":"x"}`, `{"LockDelay":[]}`, `{"LockDelay":1e300}`, `{"Behavior":"explode"}`, `{"Namespace":"Bad"}`,
 		`{"NodeChecks":["other"]}`,
 	} {
 		if r := s.do("PUT", "/v1/session/create", body); r.status < 400 || r.status >= 500 {

@@ -111,10 +111,14 @@ func readOnly(ops []structs.TxnOp) bool {
 // namespace; operations may name it, and one that names another is refused.
 func decodeTxn(r io.Reader, opsMax int, ns *structs.Namespace) ([]structs.TxnOp, error) {
 	dec := json.NewDecoder(r)
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+	var ops []structs.TxnOp
+	t, err := dec.Token()
+	switch {
+	case err == nil && t == nil: // null, which Go's clients send for no operations
+		return nil, txnEnd(dec, r)
+	case err != nil || t != json.Delim('['):
 		return nil, txnSyntax(err)
 	}
-	var ops []structs.TxnOp
 	for dec.More() {
 		if len(ops) == opsMax {
 			return nil, structs.Errorf(structs.KindTooLarge, "Transaction contains too many operations: the limit is %d", opsMax).
@@ -133,15 +137,19 @@ func decodeTxn(r io.Reader, opsMax int, ns *structs.Namespace) ([]structs.TxnOp,
 	if _, err := dec.Token(); err != nil {
 		return nil, txnSyntax(err)
 	}
-	// What follows the list must be blank, and be it only to see an end of the body.
+	return ops, txnEnd(dec, r)
+}
+
+// txnEnd reads on to the end of the body; only blanks may be left, or the client meant something else.
+func txnEnd(dec *json.Decoder, r io.Reader) error {
 	rest, err := io.ReadAll(io.MultiReader(dec.Buffered(), r))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
-		return nil, invalid("the request body goes on after the list of operations")
+		return invalid("the request body goes on after the list of operations")
 	}
-	return ops, nil
+	return nil
 }
 
 // txnSyntax keeps errors of the reader (too long, cut off by the network) as they are.
