@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/debros/debros/api"
@@ -35,8 +37,10 @@ func peersTable(c *call, cfg *api.RaftConfiguration) error {
 			lead = s.LastIndex
 		}
 	}
+	servers := slices.Clone(cfg.Servers)
+	slices.SortStableFunc(servers, func(a, b *api.RaftServer) int { return strings.Compare(a.Node, b.Node) })
 	rows := [][]string{}
-	for _, s := range cfg.Servers {
+	for _, s := range servers {
 		state, behind := "follower", ""
 		if s.Leader {
 			state = "leader"
