@@ -4,8 +4,6 @@ import (
 	"os"
 	"runtime"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // hostInfo is what /v1/agent/host says of the machine.
@@ -34,13 +32,10 @@ func readHost(dataDir string) (*hostInfo, error) {
 	if err := readKernel(h); err != nil {
 		return nil, err
 	}
-	if dataDir == "" {
-		return h, nil
+	if dataDir != "" {
+		if err := readDisk(h); err != nil {
+			return nil, err
+		}
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dataDir, &fs); err != nil {
-		return nil, err
-	}
-	h.DiskBytes, h.DiskFree = fs.Blocks*uint64(fs.Bsize), fs.Bavail*uint64(fs.Bsize)
 	return h, nil
 }

@@ -17,3 +17,13 @@ func readKernel(h *hostInfo) error {
 	h.MemoryBytes, h.MemoryFree = uint64(si.Totalram)*uint64(si.Unit), uint64(si.Freeram)*uint64(si.Unit)
 	return nil
 }
+
+// readDisk fills in the file system that holds the data directory.
+func readDisk(h *hostInfo) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(h.DataDir, &fs); err != nil {
+		return err
+	}
+	h.DiskBytes, h.DiskFree = fs.Blocks*uint64(fs.Bsize), fs.Bavail*uint64(fs.Bsize)
+	return nil
+}

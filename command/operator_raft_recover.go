@@ -6,6 +6,9 @@ import (
 	"flag"
 	"strings"
 
+	"github.com/debros/debros/agent"
+	"github.com/debros/debros/agent/server"
+	"github.com/debros/debros/structs"
 )
 
 // recoverServer is one server of the configuration that a recovery writes.
@@ -47,8 +50,13 @@ each with the same list, and start them again. What was not committed may be los
 	}
 }
 
-func recoverRaft(context.Context, string, []recoverServer) error {
-	return errors.New("this build cannot recover yet")
+// recoverRaft rewrites the Raft configuration in a data directory that no agent has open.
+func recoverRaft(_ context.Context, dataDir string, servers []recoverServer) error {
+	peers := make([]server.RecoverPeer, 0, len(servers))
+	for _, s := range servers {
+		peers = append(peers, server.RecoverPeer{ID: structs.NodeID(s.ID), Address: s.Address, Voter: !s.NonVoter})
+	}
+	return agent.RecoverRaft(dataDir, peers)
 }
 
 // recoverServers is the -server flag.

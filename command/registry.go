@@ -16,6 +16,7 @@ import (
 // registry is every command. A command is made anew for each use: its flags are its state.
 func registry() []func() *cmd {
 	return []func() *cmd{
+		agentCommand,
 		completionCommand,
 		debugCommand,
 		forceLeaveCommand,
