@@ -188,7 +188,7 @@ func (op *txnOp) kv(ns *structs.Namespace) (*structs.TxnKVOp, error) {
 	if in.Value != nil && *in.Value != "" {
 		v, err := base64.StdEncoding.DecodeString(*in.Value)
 		if err != nil {
-			return nil, fmt.Errorf("Value is not base64")
+			return nil, fmt.Errorf("the Value is not base64")
 		}
 		out.Pair.Value = v
 	}

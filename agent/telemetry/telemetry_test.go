@@ -55,7 +55,8 @@ func value(t *testing.T, text, name string) string {
 }
 
 func TestProcessIsOneTelemetryForAllAgents(t *testing.T) {
-	if process4test(t) != process4test(t) {
+	first, second := process4test(t), process4test(t)
+	if first != second {
 		t.Fatal("the second agent of a process got other metrics")
 	}
 }

@@ -142,7 +142,6 @@ func (p *Pool) newClient(e *pooled) (*grpc.ClientConn, error) {
 		grpc.WithNoProxy(),
 		grpc.WithStatsHandler(sentTracker{}),
 		grpc.WithMaxHeaderListSize(headerBytesMax),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithIdleTimeout(lim.IdleTimeout),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingEvery, Timeout: pingTimeout, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{

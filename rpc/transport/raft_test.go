@@ -81,7 +81,7 @@ func TestRaftSpeaksThroughTheLayer(t *testing.T) {
 				t.Fatalf("append: %+v, %v", rep, err)
 			}
 			var vote raft.RequestVoteResponse
-			if err := rt.RequestVote("a", raftAddr(addr), &raft.RequestVoteRequest{Term: 1, Candidate: []byte("b")}, &vote); err != nil || !vote.Granted {
+			if err := rt.RequestVote("a", raftAddr(addr), &raft.RequestVoteRequest{Term: 1, RPCHeader: raft.RPCHeader{Addr: []byte("b")}}, &vote); err != nil || !vote.Granted {
 				t.Fatalf("vote: %+v, %v", vote, err)
 			}
 			pipeline, err := rt.AppendEntriesPipeline("a", raftAddr(addr))

@@ -74,7 +74,6 @@ func Listen(l net.Listener, cfg Config, methods []Method, streams []StreamMethod
 		grpc.MaxConcurrentStreams(uint32(cfg.Limits.StreamsPerConnMax)),
 		grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.ConnectionTimeout(cfg.Limits.HandshakeTimeout),
-		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEveryMin, PermitWithoutStream: true}),
