@@ -80,7 +80,7 @@ func (s *service) checkTxn(c call, in []structs.TxnOp) (ops []structs.TxnOp, ref
 		}
 	}
 	if size > lim.TxnBytesMax {
-		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction's keys and values are %d bytes; the limit is %d bytes (limits.txn_bytes_max)", size, lim.TxnBytesMax)
+		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction is too large: its keys and values are %d bytes, the limit is %d bytes (limits.txn_bytes_max)", size, lim.TxnBytesMax)
 	}
 	ops = make([]structs.TxnOp, 0, len(in))
 	for i, op := range in {

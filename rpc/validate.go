@@ -103,7 +103,7 @@ func checkKV(op structs.KVOp, kv *structs.KVPair, ttl int64, lim Limits) error {
 		return structs.Errorf(structs.KindInvalid, "unknown KV verb %q", clip(string(op)))
 	}
 	if len(kv.Value) > lim.ValueBytesMax {
-		return structs.Errorf(structs.KindTooLarge, "the value is %d bytes long; the limit is %d bytes (limits.kv_value_bytes_max)",
+		return structs.Errorf(structs.KindTooLarge, "the value is too large: %d bytes, the limit is %d bytes (limits.kv_value_bytes_max)",
 			len(kv.Value), lim.ValueBytesMax)
 	}
 	if op == structs.KVLock || op == structs.KVUnlock {

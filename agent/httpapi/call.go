@@ -84,7 +84,8 @@ func (c *call) bodyError(err error, limit int64, knob string) error {
 }
 
 func tooLong(limit int64, knob string) error {
-	e := structs.Errorf(structs.KindTooLarge, "the request body is larger than the limit of %d bytes", limit)
+	// Terraform stores a state in pieces when the error says "too large".
+	e := structs.Errorf(structs.KindTooLarge, "the request body is too large: the limit is %d bytes", limit)
 	if knob != "" {
 		e = e.WithHint("the limit is %s in the agent's configuration", knob)
 	}

@@ -83,6 +83,16 @@ func TestTxnRefusals(t *testing.T) {
 	s.want(404, "", "GET", "/v1/kv/?recurse", "")
 }
 
+// Terraform's backend splits a state in pieces on these words, and on nothing else.
+func TestTooLargeSaysSo(t *testing.T) {
+	s := start(t, Config{})
+	s.want(413, "too large", "PUT", "/v1/kv/a", strings.Repeat("v", structs.ValueBytesMaxDefault+1))
+	for _, size := range []int{structs.ValueBytesMaxDefault + 3, 2 << 20, 8 << 20} { // a multiple of 3: base64 without padding
+		size -= size % 3
+		s.want(413, "too large", "PUT", "/v1/txn", `[{"KV":{"Verb":"set","Key":"a","Value":"`+strings.Repeat("QUFB", size/3)+`"}}]`)
+	}
+}
+
 func TestTransactionsOfReadsStayOutOfTheLog(t *testing.T) {
 	s := start(t, Config{})
 	s.put("a", "1")
