@@ -80,6 +80,11 @@ func (m *Member) fill() {
 			*field = m.Tags[tag]
 		}
 	}
+	for field, tag := range map[*int]string{&m.Protocol: "proto", &m.FSM: "fsm"} {
+		if *field == 0 {
+			*field, _ = strconv.Atoi(m.Tags[tag]) // a tag that is no number says nothing
+		}
+	}
 }
 
 // Self is the agent's own configuration, member entry and statistics, as groups of values. Group
