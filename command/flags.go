@@ -30,9 +30,14 @@ func (f *commonFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&f.tlsServerName, "tls-server-name", "", "`name` expected in the agent's certificate; else DEBROS_TLS_SERVER_NAME")
 }
 
+// repetitions of a call that failed without having done a thing. An agent itself waits some seconds for
+// a leader, so with the client's own number a person would wait a minute to read that there is none.
+const repetitions = 1
+
 // config is the environment's configuration with the flags on top.
 func (f *commonFlags) config() api.Config {
 	cfg := api.DefaultConfig()
+	cfg.Retry.Max = repetitions
 	override(&cfg.Address, f.addr)
 	override(&cfg.Namespace, f.namespace)
 	override(&cfg.Datacenter, f.datacenter)

@@ -1,11 +1,14 @@
 package command
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -240,4 +243,18 @@ func portFree(port int) bool {
 	}
 	u.Close()
 	return true
+}
+
+func TestACommandRepeatsAFailureOnce(t *testing.T) {
+	calls := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls++ // one connection, one request at a time
+		http.Error(w, "no cluster leader", http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	var errs bytes.Buffer
+	status := Run([]string{"kv", "get", "-http-addr=" + server.URL, "a"}, IO{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &errs})
+	if status != exitFailed || !strings.Contains(errs.String(), "no cluster leader") || calls != 2 {
+		t.Errorf("status %d after %d calls: %s", status, calls, &errs)
+	}
 }
