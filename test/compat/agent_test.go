@@ -96,8 +96,8 @@ func TestAgentReloadAndMaintenance(t *testing.T) {
 	must(t, client.Agent().DisableNodeMaintenance())
 }
 
-// Two agents become one cluster; one is killed, then declared gone.
-func TestAgentJoinAndForceLeave(t *testing.T) {
+// Two agents see each other; one is killed, which ends its sessions, and then declared gone.
+func TestAgentJoinFailureAndForceLeave(t *testing.T) {
 	t.Parallel()
 	_, client := startAgent(t, "first")
 	second, err := start("second")
@@ -109,7 +109,7 @@ func TestAgentJoinAndForceLeave(t *testing.T) {
 	other, err := second.client()
 	must(t, err)
 	must(t, client.Agent().Join(second.serf, false))
-	status := func(name string) int {
+	memberStatus := func(name string) int {
 		members, err := client.Agent().Members(false)
 		must(t, err)
 		i := slices.IndexFunc(members, func(m *api.AgentMember) bool { return m.Name == name })
@@ -121,15 +121,31 @@ func TestAgentJoinAndForceLeave(t *testing.T) {
 	eventually(t, deadline, "each sees the other", func() bool {
 		members, err := other.Agent().Members(false)
 		must(t, err)
-		return status("second") == memberAlive && len(members) == 2
+		return memberStatus("second") == memberAlive && len(members) == 2
 	})
+	eventually(t, deadline, "the catalog has both", func() bool {
+		nodes, _, err := client.Catalog().Nodes(nil)
+		must(t, err)
+		return len(nodes) == 2
+	})
+	// Row 13's neighbour: a session ends with its node, unless it was made without checks.
+	tied := newSession(t, client, &api.SessionEntry{Node: "second"})
+	free, _, err := client.Session().CreateNoChecks(&api.SessionEntry{Node: "second"}, nil)
+	must(t, err)
 	must(t, second.process.Process.Kill())
 	<-second.exited
-	eventually(t, 4*deadline, "the killed one is seen as failed", func() bool { return status("second") == memberFailed })
+	eventually(t, 4*deadline, "the killed one is seen as failed", func() bool { return memberStatus("second") == memberFailed })
+	eventually(t, deadline, "its session ends", func() bool { return info(t, client, tied) == nil })
+	if info(t, client, free) == nil {
+		t.Error("a session without checks ended with a failure")
+	}
+	_, _, err = client.Session().Create(&api.SessionEntry{Node: "second"}, nil)
+	status(t, err, 500, "Check 'serfHealth' is in critical state")
 	must(t, client.Agent().ForceLeave("second"))
-	eventually(t, deadline, "it is gone", func() bool { return status("second") != memberFailed })
+	eventually(t, deadline, "it is gone", func() bool { return memberStatus("second") != memberFailed })
 	must(t, client.Agent().ForceLeavePrune("second"))
-	eventually(t, deadline, "it is forgotten", func() bool { return status("second") == -1 })
+	eventually(t, deadline, "it is forgotten", func() bool { return memberStatus("second") == -1 })
+	eventually(t, deadline, "all its sessions end", func() bool { return info(t, client, free) == nil })
 }
 
 func TestAgentLeaveOfTheLastServerIsRefused(t *testing.T) {

@@ -232,6 +232,13 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// skip says so on standard error as well: without -v nobody would see that a client was not tried.
+func skip(t *testing.T, why string) {
+	t.Helper()
+	fmt.Fprintf(os.Stderr, "SKIPPED: %s: %s\n", t.Name(), why)
+	t.Skip("SKIPPED: " + why)
+}
+
 // eventually polls until ok or the time is up.
 func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
 	t.Helper()

@@ -19,7 +19,7 @@ const (
 func TestNPMClient(t *testing.T) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("SKIPPED: no %s on the PATH", tool)
+			skip(t, "no "+tool+" on the PATH")
 		}
 	}
 	if _, err := os.Stat(filepath.Join("npm", "node_modules", "consul")); err != nil {

@@ -56,6 +56,7 @@ func TestRawStatus(t *testing.T) {
 		{"OPTIONS", p + "a", 200, "", "Allow"},
 		{"POST", p + "a", 405, "*", "Allow"},
 		{"GET", p + "a//b", 307, "*", "Location"},
+		{"GET", "/" + p + "a", 307, "*", "Location"},
 		{"GET", p + "./a", 307, "*", "Location"},
 		{"GET", p + "b/../a", 307, "*", "Location"},
 		{"GET", p + "%00", 400, "*", ""},

@@ -25,7 +25,7 @@ const terraformTimeout = 2 * time.Minute
 func newTerraform(t *testing.T, path string, gzip bool) *terraform {
 	t.Helper()
 	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("SKIPPED: no terraform on the PATH")
+		skip(t, "no terraform on the PATH")
 	}
 	tf := &terraform{t: t, dir: t.TempDir(), path: path}
 	setting := "false"
