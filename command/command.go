@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -197,7 +198,7 @@ func (c *cmd) report(err error, interrupted bool) int {
 		fmt.Fprintln(c.io.Stderr, "debros: interrupted")
 		return exitFailed
 	case errors.As(err, &usage):
-		printError(c.io.Stderr, usage.message, "see 'debros "+c.name+" -h'")
+		printError(c.io.Stderr, usage.message, c.usageHint(usage.message))
 		return exitUsage
 	}
 	message, hint := err.Error(), ""
@@ -219,6 +220,16 @@ func (c *cmd) report(err error, interrupted bool) int {
 	}
 	printError(c.io.Stderr, message, hint)
 	return exitFailed
+}
+
+// negative matches what the flag package says about an argument such as -1, which it takes for a flag.
+var negative = regexp.MustCompile(`^flag provided but not defined: -[0-9.]`)
+
+func (c *cmd) usageHint(message string) string {
+	if c.max != 0 && negative.MatchString(message) {
+		return "an argument that begins with - comes after --; see 'debros " + c.name + " -h'"
+	}
+	return "see 'debros " + c.name + " -h'"
 }
 
 func printError(w io.Writer, message, hint string) {

@@ -34,6 +34,9 @@ What the agent does not offer is listed in the bundle's errors.txt.`,
 			fs.DurationVar(&duration, "duration", 10*time.Second, "`duration` of the log and the CPU profile")
 		},
 		run: func(ctx context.Context, c *call) error {
+			if duration <= 0 || duration > profileMax {
+				return usagef("-duration=%s: want more than 0 and at most %s", duration, profileMax)
+			}
 			client, err := c.client()
 			if err != nil {
 				return err
@@ -78,6 +81,12 @@ type bundle struct {
 	missing []string
 	errors  strings.Builder
 }
+
+// What the agent takes as the duration of a CPU profile.
+const (
+	profileMin = time.Second
+	profileMax = 5 * time.Minute
+)
 
 // partBytesMax bounds each file: a bundle is for mailing.
 const partBytesMax = 64 << 20
@@ -136,7 +145,9 @@ func (b *bundle) slow() map[string]part {
 			}
 			return &buf, err
 		},
-		"profile.prof": func(ctx context.Context) (any, error) { return agent.Profile(ctx, "profile", b.duration) },
+		"profile.prof": func(ctx context.Context) (any, error) {
+			return agent.Profile(ctx, "profile", max(b.duration, profileMin))
+		},
 	}
 }
 
