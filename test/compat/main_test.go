@@ -61,6 +61,7 @@ type agent struct {
 	http     string // host:port
 	server   string
 	serf     string
+	ports    []string // flags of its name and ports
 	log      *logBuffer
 	process  *exec.Cmd
 	exited   chan struct{} // closed once exitErr is set
@@ -77,30 +78,43 @@ func start(node string, flags ...string) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	address := func(i int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i])) }
-	a := &agent{
-		node: node, http: address(0), server: address(1), serf: address(2),
-		log: &logBuffer{}, exited: make(chan struct{}),
-	}
-	args := append([]string{
-		"agent", "-dev", "-node=" + node,
-		"-http-port=" + strconv.Itoa(ports[0]), "-server-port=" + strconv.Itoa(ports[1]),
-		"-serf-lan-port=" + strconv.Itoa(ports[2]), "-overlay-port=" + strconv.Itoa(ports[3]),
-	}, flags...)
-	a.process = exec.Command(binary, args...)
-	a.process.Stdout, a.process.Stderr = a.log, a.log
-	if err := a.process.Start(); err != nil {
+	a := newAgent(node, ports)
+	if err := a.launch(append([]string{"agent", "-dev"}, flags...)...); err != nil {
 		return nil, err
 	}
-	go func() {
-		a.exitErr = a.process.Wait()
-		close(a.exited)
-	}()
 	if err := a.ready(); err != nil {
 		a.stop()
 		return nil, fmt.Errorf("start the agent: %w; its log:\n%s", err, a.log.String())
 	}
 	return a, nil
+}
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// newAgent is an agent on four ports: HTTP, server, gossip, overlay.
+func newAgent(node string, ports []int) *agent {
+	return &agent{
+		node: node, http: address(ports[0]), server: address(ports[1]), serf: address(ports[2]),
+		ports: []string{
+			"-node=" + node, "-http-port=" + strconv.Itoa(ports[0]), "-server-port=" + strconv.Itoa(ports[1]),
+			"-serf-lan-port=" + strconv.Itoa(ports[2]), "-overlay-port=" + strconv.Itoa(ports[3]),
+		},
+		log: &logBuffer{}, exited: make(chan struct{}),
+	}
+}
+
+// launch starts the process.
+func (a *agent) launch(args ...string) error {
+	a.process = exec.Command(binary, append(args, a.ports...)...)
+	a.process.Stdout, a.process.Stderr = a.log, a.log
+	if err := a.process.Start(); err != nil {
+		return err
+	}
+	go func() {
+		a.exitErr = a.process.Wait()
+		close(a.exited)
+	}()
+	return nil
 }
 
 // ready waits until the agent leads and is registered, so that sessions can be made.
