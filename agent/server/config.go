@@ -63,6 +63,9 @@ type Config struct {
 	Logger *slog.Logger
 	// WALMetrics receives raft-wal's figures; nil = nowhere.
 	WALMetrics metrics.Collector
+
+	// wrapLog puts something between us and the log store; for tests of failing disks. nil = nothing.
+	wrapLog func(backend) backend
 }
 
 const (

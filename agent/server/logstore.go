@@ -29,10 +29,6 @@ type backend interface {
 
 // logStore is the Raft log and stable store of one server.
 //
-// It is monotonic whatever lies below: after installing a snapshot Raft then deletes the whole old
-// log. With a store that tolerates gaps Raft would keep entries that conflict with the snapshot and
-// reject every AppendEntries after it, for ever (hashicorp/raft issue 697).
-//
 // A failed write is not an answer: it is reported once through onFault, and every later write fails
 // too, so that a node whose disk is full or broken stops instead of going on with a hole in its log.
 type logStore struct {
@@ -41,7 +37,7 @@ type logStore struct {
 	fault   atomic.Pointer[error]
 }
 
-var _ raft.MonotonicLogStore = (*logStore)(nil)
+var _ raft.LogStore = (*logStore)(nil)
 
 // openLogStore opens the log under dir, which it creates. The other backend's files there are an
 // error: a server that forgot its log could vote twice.
@@ -66,15 +62,15 @@ func openLogStore(dir string, c *Config, logger hclog.Logger, collector metrics.
 	if err != nil {
 		return nil, fmt.Errorf("open raft log in %s: %w", dir, err)
 	}
+	if c.wrapLog != nil {
+		b = c.wrapLog(b)
+	}
 	return &logStore{backend: b, onFault: onFault}, nil
 }
 
 func otherBackendError(have, want LogBackend, path string) error {
 	return fmt.Errorf("the raft log in %s was written with raft_logstore backend = %q, and the configuration says %q: set it back, or remove the data directory to join again as a new server", path, have, want)
 }
-
-// IsMonotonic implements raft.MonotonicLogStore.
-func (l *logStore) IsMonotonic() bool { return true }
 
 // StoreLog implements raft.LogStore.
 func (l *logStore) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }

@@ -42,15 +42,31 @@ func (s *Server) openRaft(layer raft.StreamLayer, notifyCh chan<- bool) error {
 			return err
 		}
 	}
-	s.raft, err = raft.NewRaft(rc, s.fsm, logs, stable, s.snaps, s.trans)
+	s.raft, err = raft.NewRaft(rc, s.guardedFSM(), logs, stable, s.snaps, s.trans)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	return nil
 }
 
-// openStores opens log, stable and snapshot store, in memory when there is no data directory.
+// openStores opens log, stable and snapshot store, in memory when there is no data directory, with
+// the guard between them and Raft.
 func (s *Server) openStores(rc *raft.Config) (raft.LogStore, raft.StableStore, error) {
+	logs, stable, err := s.openBareStores(rc)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.guard = &logGuard{LogStore: logs}
+	s.snaps = guardedSnapshots{s.snaps, s.guard}
+	return s.guard, stable, nil
+}
+
+// guardedFSM is the FSM for Raft; after openStores.
+func (s *Server) guardedFSM() guardedFSM {
+	return guardedFSM{FSM: s.fsm, guard: s.guard, onStale: s.fail}
+}
+
+func (s *Server) openBareStores(rc *raft.Config) (raft.LogStore, raft.StableStore, error) {
 	if s.cfg.DataDir == "" {
 		mem := raft.NewInmemStore()
 		s.snaps = raft.NewInmemSnapshotStore()

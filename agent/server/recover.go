@@ -50,7 +50,7 @@ func Recover(cfg Config, peers []RecoverPeer) error {
 	}
 	_, trans := raft.NewInmemTransport(raft.ServerAddress(cfg.Address))
 	defer trans.Close()
-	if err := raft.RecoverCluster(rc, s.fsm, logs, stable, s.snaps, trans, conf); err != nil {
+	if err := raft.RecoverCluster(rc, s.guardedFSM(), logs, stable, s.snaps, trans, conf); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	return nil

@@ -44,7 +44,8 @@ type Server struct {
 	members   Membership
 	raft      *raft.Raft
 	trans     *raft.NetworkTransport
-	logs      *logStore
+	logs      *logStore // nil in memory
+	guard     *logGuard
 	snaps     raft.SnapshotStore
 	autopilot *autopilot.Autopilot
 	batch     *batcher

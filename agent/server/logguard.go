@@ -1,0 +1,175 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/debros/debros/state/fsm"
+)
+
+// logGuard is the log as Raft sees it: a log store, plus the rule of the Raft paper (figure 13, steps
+// 6 and 7) that hashicorp/raft 1.8 leaves out when it installs a snapshot (issue 697).
+//
+// The case: a follower has entries that were never committed, the leader has compacted the indexes
+// where the two differ, and so it sends a snapshot that ends at S, somewhere among those entries. Raft
+// then either deletes the whole log (store said to be monotonic) and goes on believing in the last
+// index it had, or it keeps the entries from S on. In both cases the check of the entry before the next
+// one, S, fails, and the leader sends the snapshot again, for ever; a second copy of a snapshot that
+// finds good entries after S makes the first way panic.
+//
+// So the store is never monotonic for Raft, and the guard sees to what follows from that:
+//   - S has the term that the restored snapshot gives it, whatever the log has there. The check
+//     passes, the entries after S differ in term from the leader's, and Raft deletes them itself.
+//   - A log that ends at such an S is emptied before an entry follows, so that nobody is ever sent
+//     what was at S.
+//   - S is kept while entries follow it, or the check would find nothing.
+//   - Raft appends beyond the end only after a snapshot that covers the gap: the old log is emptied
+//     first, so that no log has a gap (raft-wal allows none).
+//
+// One case is out of its reach: when S is the very last entry, Raft compares from memory. The guard then
+// empties the log and has the node stopped; after a start the snapshot is all there is, which is right.
+//
+// A server in that state cannot become leader: those who committed S have entries of a later term.
+type logGuard struct {
+	raft.LogStore
+	opened   atomic.Pointer[logMark] // the snapshot opened last
+	restored atomic.Pointer[logMark] // the snapshot that the state was last restored from
+}
+
+// logMark is the last entry that a snapshot holds.
+type logMark struct{ index, term uint64 }
+
+// IsMonotonic implements raft.MonotonicLogStore.
+func (g *logGuard) IsMonotonic() bool { return false }
+
+// GetLog implements raft.LogStore.
+func (g *logGuard) GetLog(index uint64, l *raft.Log) error {
+	if err := g.LogStore.GetLog(index, l); err != nil {
+		return err
+	}
+	if m := g.restored.Load(); m != nil && m.index == index && m.term != l.Term {
+		*l = raft.Log{Index: index, Term: m.term, Type: raft.LogNoop}
+	}
+	return nil
+}
+
+// StoreLog implements raft.LogStore.
+func (g *logGuard) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs implements raft.LogStore.
+func (g *logGuard) StoreLogs(logs []*raft.Log) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	last, err := g.LogStore.LastIndex()
+	if err != nil {
+		return fmt.Errorf("find the end of the raft log: %w", err)
+	}
+	if last > 0 {
+		stale := logs[0].Index > last+1
+		if !stale {
+			if stale, err = g.differsAt(last); err != nil {
+				return err
+			}
+		}
+		if stale {
+			if err := g.empty(last); err != nil {
+				return err
+			}
+		}
+	}
+	return g.LogStore.StoreLogs(logs)
+}
+
+// differsAt reports whether the log has another entry at index than the restored snapshot says.
+func (g *logGuard) differsAt(index uint64) (bool, error) {
+	m := g.restored.Load()
+	if m == nil || m.index != index {
+		return false, nil
+	}
+	var l raft.Log
+	err := g.LogStore.GetLog(index, &l)
+	if errors.Is(err, raft.ErrLogNotFound) {
+		return false, nil
+	}
+	return err == nil && l.Term != m.term, err
+}
+
+// emptyIfItEndsInConflict empties a log whose last entry is another than the restored snapshot says.
+func (g *logGuard) emptyIfItEndsInConflict() (bool, error) {
+	last, err := g.LogStore.LastIndex()
+	if err != nil || last == 0 {
+		return false, err
+	}
+	differs, err := g.differsAt(last)
+	if err != nil || !differs {
+		return false, err
+	}
+	return true, g.empty(last)
+}
+
+func (g *logGuard) empty(last uint64) error {
+	first, err := g.LogStore.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("find the begin of the raft log: %w", err)
+	}
+	return g.LogStore.DeleteRange(first, last)
+}
+
+// DeleteRange implements raft.LogStore.
+func (g *logGuard) DeleteRange(first, last uint64) error {
+	if m := g.restored.Load(); m != nil && m.index == last {
+		end, err := g.LogStore.LastIndex()
+		if err != nil {
+			return fmt.Errorf("find the end of the raft log: %w", err)
+		}
+		if end > last {
+			if last--; last < first {
+				return nil
+			}
+		}
+	}
+	return g.LogStore.DeleteRange(first, last)
+}
+
+// guardedSnapshots tells the guard which snapshot is read.
+type guardedSnapshots struct {
+	raft.SnapshotStore
+	guard *logGuard
+}
+
+// Open implements raft.SnapshotStore.
+func (s guardedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, rc, err := s.SnapshotStore.Open(id)
+	if err == nil {
+		s.guard.opened.Store(&logMark{meta.Index, meta.Term})
+	}
+	return meta, rc, err
+}
+
+// guardedFSM tells the guard that the state is now what the snapshot says. Before that the guard must
+// not vouch for an entry that this server has not applied.
+type guardedFSM struct {
+	*fsm.FSM
+	guard   *logGuard
+	onStale func(error)
+}
+
+// Restore implements raft.FSM.
+func (f guardedFSM) Restore(rc io.ReadCloser) error {
+	m := f.guard.opened.Load()
+	if err := f.FSM.Restore(rc); err != nil {
+		return err
+	}
+	f.guard.restored.Store(m)
+	emptied, err := f.guard.emptyIfItEndsInConflict()
+	if err == nil && emptied {
+		// Raft remembers the entry and compares without asking the log; only a start makes it look again.
+		f.onStale(fmt.Errorf("the raft log ended, at index %d, in an entry that was never committed and where a snapshot was just installed; it was removed: start this node again", m.index))
+	}
+	return err
+}
