@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/debros/debros/api"
 )
 
 // importParallelMax bounds -parallel: more callers than this make the servers' batches no larger.
@@ -49,6 +52,10 @@ stopped. The file is removed at the end.`,
 			client, err := c.client()
 			if err != nil {
 				return err
+			}
+			var silence *api.Error
+			if _, err := client.Agent().Version(ctx); errors.As(err, &silence) && silence.Status == 0 {
+				return err // nobody there from the beginning: no reason for -retry-for
 			}
 			bar, err := c.progress(progress, size)
 			if err != nil {
