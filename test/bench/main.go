@@ -36,8 +36,10 @@ type options struct {
 	format  string
 	dir     string
 	binary  string
+	against string
 	// hold keeps the cluster under put load for so long, for a profiler.
-	hold time.Duration
+	hold    time.Duration
+	callers int
 
 	bareChild bool
 }
@@ -50,7 +52,9 @@ func main() {
 	flag.StringVar(&o.format, "format", "text", "text or json")
 	flag.StringVar(&o.dir, "dir", "", "`directory` for the data, whose disk is measured (default: a temporary one)")
 	flag.StringVar(&o.binary, "binary", "", "the debros `program` (default: bin/debros)")
-	flag.DurationVar(&o.hold, "hold", 0, "measure nothing: print the leader's process id and put with 64 callers for so long")
+	flag.StringVar(&o.against, "against", "", "measure only puts, in turn with those of another debros `program`")
+	flag.DurationVar(&o.hold, "hold", 0, "measure nothing: print the leader's process id and put for so long")
+	flag.IntVar(&o.callers, "callers", callersMany, "callers of -hold")
 	flag.BoolVar(&o.bareChild, "bare-child", false, "for bench itself: be one node of the bare pipeline")
 	flag.Parse()
 	if o.bareChild {
@@ -126,6 +130,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.members > 0 {
 		chosen = []part{{"members", measureMembers}}
+	}
+	if o.against != "" {
+		chosen = []part{{"against", measureAgainst}}
 	}
 	for _, p := range chosen {
 		if err := p.run(ctx, b); err != nil {

@@ -145,7 +145,7 @@ func measureGets(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// holdLoad puts with 64 callers so that somebody may look at the servers meanwhile.
+// holdLoad puts so that somebody may look at the servers meanwhile.
 func holdLoad(ctx context.Context, b *bench) error {
 	c, err := b.servers(ctx)
 	if err != nil {
@@ -156,7 +156,7 @@ func holdLoad(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.progress("leader: process %d, http://%s", l.Pid(), l.HTTPAddr())
-	r, err := load(ctx, callersMany, b.o.hold, rawPuts(l.HTTPAddr()))
-	fmt.Fprintln(os.Stdout, throughput("put, 64 callers, leader", r).Value)
+	r, err := load(ctx, b.o.callers, b.o.hold, rawPuts(l.HTTPAddr()))
+	fmt.Fprintln(os.Stdout, throughput("put", r).Value)
 	return err
 }
