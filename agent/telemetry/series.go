@@ -46,7 +46,10 @@ type series struct {
 type seriesSet struct {
 	mu sync.Mutex // protects the following
 	// series by name, kind and labels
-	series  map[string]*series
+	series map[string]*series
+	// known finds the same series by kind, key and labels as they come, without making a name of them:
+	// raft alone reports some ten values for each entry.
+	known   map[string]*series
 	kinds   map[string]kind   // the first kind that took a name
 	helps   map[string]string // by name
 	dropped uint64            // values of series beyond seriesMax
@@ -57,6 +60,7 @@ type seriesSet struct {
 func newSeriesSet() *seriesSet {
 	return &seriesSet{
 		series: map[string]*series{},
+		known:  map[string]*series{},
 		kinds:  map[string]kind{},
 		helps:  map[string]string{},
 		droppedDesc: prometheus.NewDesc(service+"_telemetry_values_dropped",
@@ -90,10 +94,53 @@ func (s *seriesSet) help(key []string, text string) {
 
 // get finds or makes the series; nil when there are too many.
 func (s *seriesSet) get(k kind, key []string, labels []metrics.Label) prometheus.Metric {
-	name := metricName(key)
 	now := time.Now()
+	var room [knownKeyBytes]byte
+	raw := rawKey(room[:0], k, key, labels)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e, ok := s.known[string(raw)]; ok { // allocates nothing
+		e.touched = now
+		return e.metric
+	}
+	e := s.findLocked(k, key, labels, now)
+	if e == nil {
+		return nil
+	}
+	if len(s.known) >= knownMax {
+		clear(s.known)
+	}
+	s.known[string(raw)] = e
+	return e.metric
+}
+
+const (
+	// knownKeyBytes is room for most keys on the stack; longer ones cost an allocation.
+	knownKeyBytes = 192
+	// knownMax bounds known: several keys may come to one name, and labels may come in any order.
+	knownMax = 2 * seriesMax
+)
+
+// rawKey appends what tells calls apart: kind, parts and labels, none of which holds a NUL as far as
+// its sender is sane; where one does, two series of one kind become one.
+func rawKey(b []byte, k kind, key []string, labels []metrics.Label) []byte {
+	b = append(b, byte(k))
+	for _, p := range key {
+		b = append(b, 0)
+		b = append(b, p...)
+	}
+	for _, l := range labels {
+		b = append(b, 0, 0)
+		b = append(b, l.Name...)
+		b = append(b, 0)
+		b = append(b, l.Value...)
+	}
+	return b
+}
+
+// findLocked finds or makes the series by its name.
+func (s *seriesSet) findLocked(k kind, key []string, labels []metrics.Label, now time.Time) *series {
+	name := metricName(key)
 	owner, taken := s.kinds[name]
 	if taken && owner != k {
 		name += k.suffix()
@@ -101,7 +148,7 @@ func (s *seriesSet) get(k kind, key []string, labels []metrics.Label) prometheus
 	id := seriesID(k, name, labels)
 	if e, ok := s.series[id]; ok {
 		e.touched = now
-		return e.metric
+		return e
 	}
 	if len(s.series) >= seriesMax {
 		s.dropped++
@@ -112,7 +159,7 @@ func (s *seriesSet) get(k kind, key []string, labels []metrics.Label) prometheus
 	}
 	e := &series{metric: s.newMetric(k, name, labels), labelled: len(labels) > 0, touched: now}
 	s.series[id] = e
-	return e.metric
+	return e
 }
 
 func (s *seriesSet) newMetric(k kind, name string, labels []metrics.Label) prometheus.Metric {
@@ -159,6 +206,7 @@ func (s *seriesSet) live(now time.Time) []prometheus.Metric {
 	for id, e := range s.series {
 		if e.labelled && now.Sub(e.touched) > labelledAgeMax {
 			delete(s.series, id)
+			clear(s.known) // fills itself again
 			continue
 		}
 		out = append(out, e.metric)

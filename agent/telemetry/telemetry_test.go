@@ -292,3 +292,20 @@ func TestRegistryTakesOurOwnCollectors(t *testing.T) {
 		t.Errorf("own = %s", v)
 	}
 }
+
+// Raft reports some ten values for each entry; finding their series must not make garbage.
+func TestKnownSeriesAreFoundWithoutAllocating(t *testing.T) {
+	s := newSeriesSet()
+	key, labels := []string{"debros", "raft", "replication", "appendEntries", "rpc"}, []metrics.Label{{Name: "peer_id", Value: "12D3KooWAgmY8VgG1CVXV"}}
+	first := s.get(kindSummary, key, labels)
+	if n := testing.AllocsPerRun(100, func() {
+		if s.get(kindSummary, key, labels) != first {
+			t.Error("another series for the same key")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if s.get(kindCounter, key, labels) == first || s.get(kindSummary, key, nil) == first || s.get(kindSummary, key[:4], labels) == first {
+		t.Error("one series for different keys")
+	}
+}
