@@ -106,6 +106,9 @@ func (o raftOps) RemovePeer(_ context.Context, id structs.NodeID, address string
 
 // TransferLeadership implements rpc.RaftOps.
 func (o raftOps) TransferLeadership(_ context.Context, id structs.NodeID, address string) error {
+	if o.s.voters() <= 1 {
+		return structs.Errorf(structs.KindInvalid, "this is the only server with a vote: there is nobody to hand leadership to")
+	}
 	if id == "" && address == "" {
 		return raftError("hand leadership over", waitFuture(o.s.raft.LeadershipTransfer(), raftChangeTimeout))
 	}
