@@ -216,13 +216,13 @@ func (c *Cluster) Wait(ctx context.Context, check func(context.Context) error) e
 	}
 }
 
-// Leader waits for a running server that says it leads. Right after the loss of a leader that may be
+// Leader waits for a running server, not paused, that says it leads. Right after the loss of a leader that may be
 // one that is about to learn better.
 func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
 	var leader *Node
 	err := c.Wait(ctx, func(ctx context.Context) error {
 		for _, n := range c.Servers {
-			if !n.Running() {
+			if !n.answers() {
 				continue
 			}
 			sctx, cancel := context.WithTimeout(ctx, time.Second)

@@ -47,6 +47,7 @@ type life struct {
 	done   chan struct{} // closed when the process was waited for
 	err    error         // read after done
 	wanted bool          // Kill or Stop ended it; under the node's mu
+	paused bool          // under the node's mu
 }
 
 // HTTPAddr is "host:port" of the HTTP API.
@@ -186,10 +187,35 @@ func (n *Node) Restart() error {
 }
 
 // Pause stops the process with SIGSTOP: its connections stay open and nothing answers.
-func (n *Node) Pause() error { return n.signal(syscall.SIGSTOP) }
+func (n *Node) Pause() error {
+	n.setPaused(true)
+	return n.signal(syscall.SIGSTOP)
+}
 
 // Resume lets a paused process go on.
-func (n *Node) Resume() error { return n.signal(syscall.SIGCONT) }
+func (n *Node) Resume() error {
+	n.setPaused(false)
+	return n.signal(syscall.SIGCONT)
+}
+
+func (n *Node) setPaused(v bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.life != nil {
+		n.life.paused = v
+	}
+}
+
+// answers reports whether the process runs and is not paused. The signal takes a moment to arrive, in
+// which a paused leader may still say that it leads.
+func (n *Node) answers() bool {
+	if !n.Running() {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.life != nil && !n.life.paused
+}
 
 // Reload sends SIGHUP.
 func (n *Node) Reload() error { return n.signal(syscall.SIGHUP) }
