@@ -150,15 +150,16 @@ func (a *Agent) startServer() error {
 	if err := a.startGossip(); err != nil {
 		return err
 	}
+	if err := srv.Start(a.transport.RaftLayer(a.raftAddr(), nil), a.members); err != nil {
+		return err
+	}
+	a.server, a.cluster = srv, srv
+	// Requests that come while the log is read wait in the listener's queue: nothing can answer them yet.
 	a.wg.Go(func() {
 		if err := a.transport.Serve(); err != nil && a.ctx.Err() == nil {
 			a.stopSoon(fmt.Errorf("serve rpc: %w", err))
 		}
 	})
-	if err := srv.Start(a.transport.RaftLayer(a.raftAddr(), nil), a.members); err != nil {
-		return err
-	}
-	a.server, a.cluster = srv, srv
 	return nil
 }
 

@@ -63,6 +63,11 @@ func (a *Agent) followGossip() {
 			a.log.Info("member "+string(e.Kind), "node", m.Name, "id", m.ID, "role", m.Role, "address", m.Addr)
 		}
 		if a.server != nil {
+			if e.Kind == gossip.EventReap || e.Kind == gossip.EventLeave {
+				for _, m := range e.Members {
+					a.server.MemberGone(m.ID)
+				}
+			}
 			a.server.MembershipChanged()
 		}
 	}

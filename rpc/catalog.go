@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/debros/debros/rpc/transport"
@@ -88,8 +89,13 @@ func (s *service) catalogRegister(ctx context.Context, c call, req *structs.Node
 	if peer := transport.PeerIdentity(ctx); peer.Verified && peer.ID != "" && peer.Role != structs.RoleServer && peer.ID != req.ID {
 		return denied("node:write", req.Name)
 	}
-	if _, have := s.b.State().NodeGet(nil, req.Name); have == nil || have.ID != req.ID {
+	_, have := s.b.State().NodeGet(nil, req.Name)
+	if have == nil || have.ID != req.ID {
 		return structs.Errorf(structs.KindUnavailable, "node %q is not in membership yet", clip(req.Name))
+	}
+	if maps.Equal(have.Meta, req.Meta) {
+		rep.Index = have.ModifyIndex
+		return nil // every node says it again each minute
 	}
 	_, index, err := s.b.Apply(ctx, structs.CommandNode, &structs.NodeRequest{
 		Op: structs.NodeMeta, Node: structs.Node{Name: req.Name, ID: req.ID, Meta: req.Meta},

@@ -164,7 +164,7 @@ func (s *Server) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
 	for {
 		index, err := s.reads.get(ctx)
 		if err == nil {
-			return s.fsm.WaitApplied(ctx, index)
+			return s.waitRead(ctx, index, deadline)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -173,6 +173,18 @@ func (s *Server) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
 			return err
 		}
 	}
+}
+
+// waitRead waits for a read index to be applied here, at most until the deadline.
+func (s *Server) waitRead(ctx context.Context, index uint64, deadline time.Time) error {
+	wctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	err := s.fsm.WaitApplied(wctx, index)
+	if err != nil && ctx.Err() == nil {
+		return structs.Errorf(structs.KindUnavailable, "this server is behind: it stands at %d, the read needs %d", s.fsm.AppliedIndex(), index).
+			WithHint("ask another server, or read with -stale")
+	}
+	return err
 }
 
 func (s *Server) waitMinIndex(ctx context.Context, o *structs.QueryOptions) error {
@@ -246,11 +258,14 @@ func (s *Server) verifiedCommitIndex() (uint64, error) {
 	if term == 0 || s.raft.CurrentTerm() != term {
 		return 0, errNotLeader()
 	}
+	if !s.pulse.steady(time.Now()) {
+		return 0, errNotLeader()
+	}
 	index := s.raft.CommitIndex()
 	if err := waitFuture(s.raft.VerifyLeader(), readIndexTimeout); err != nil {
 		return 0, errNotLeader()
 	}
-	if s.raft.CurrentTerm() != term {
+	if s.raft.CurrentTerm() != term || !s.pulse.steady(time.Now()) {
 		return 0, errNotLeader()
 	}
 	return index, nil

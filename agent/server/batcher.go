@@ -56,13 +56,14 @@ type batcher struct {
 	log   *slog.Logger
 	queue chan *pending
 
-	inflight atomic.Int32
-	freed    chan struct{} // capacity 1: an entry came back
-	wg       sync.WaitGroup
+	inflight  atomic.Int32
+	freed     chan struct{} // capacity 1: an entry came back
+	abandonCh chan struct{} // closed by abandon
+	wg        sync.WaitGroup
 }
 
 func newBatcher(r proposer, log *slog.Logger) *batcher {
-	return &batcher{raft: r, log: log, queue: make(chan *pending, queueMax), freed: make(chan struct{}, 1)}
+	return &batcher{raft: r, log: log, queue: make(chan *pending, queueMax), freed: make(chan struct{}, 1), abandonCh: make(chan struct{})}
 }
 
 // apply waits until the command is applied here, or ctx ends. A *structs.Error of KindUnknownResult
@@ -182,7 +183,7 @@ func (b *batcher) propose(open *batch) {
 	b.inflight.Add(1)
 	future := b.raft.Apply(data, 0)
 	b.wg.Go(func() {
-		err := future.Error()
+		err := b.await(future)
 		b.inflight.Add(-1)
 		poke(b.freed)
 		if err != nil {
@@ -192,6 +193,26 @@ func (b *batcher) propose(open *batch) {
 		deliver(waiting, future)
 	})
 }
+
+// await waits for an entry. Raft never answers what it had queued and not yet taken up when it was shut down.
+func (b *batcher) await(future raft.ApplyFuture) error {
+	answered := make(chan error, 1)
+	go func() { answered <- future.Error() }()
+	select {
+	case err := <-answered:
+		return err
+	case <-b.abandonCh:
+	}
+	select {
+	case err := <-answered: // it was there already
+		return err
+	default:
+		return raft.ErrRaftShutdown
+	}
+}
+
+// abandon gives up, once Raft has been shut down, on entries that have no answer: what became of them is unknown.
+func (b *batcher) abandon() { close(b.abandonCh) }
 
 func deliver(waiting []*pending, future raft.ApplyFuture) {
 	results, ok := future.Response().([]structs.CommandResult)

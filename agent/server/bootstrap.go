@@ -154,6 +154,9 @@ func (s *Server) candidates() (servers []structs.Member, why string) {
 		if m.Role != structs.RoleServer || m.Status != structs.MemberAlive || m.Datacenter != s.cfg.Datacenter {
 			continue
 		}
+		if m.Expect == 0 {
+			continue // it joins the cluster when there is one
+		}
 		if m.Expect != s.cfg.BootstrapExpect {
 			return nil, fmt.Sprintf("server %s has bootstrap_expect = %d, this one %d: set the same on all, or 0 on servers that join later", m.Name, m.Expect, s.cfg.BootstrapExpect)
 		}

@@ -58,11 +58,13 @@ func (s *Server) startLeading() (stop func()) {
 func (s *Server) lead(ctx context.Context) {
 	s.log.Info("this server leads the cluster")
 	defer s.log.Info("this server no longer leads the cluster")
+	// No clock of an earlier office may go on: another leader renewed sessions meanwhile.
+	s.ttl.clear()
+	defer s.ttl.clear()
+	defer s.leadingTerm.Store(0)
 	if !s.establish(ctx) {
 		return
 	}
-	defer s.leadingTerm.Store(0)
-	defer s.ttl.clear()
 	s.autopilot.Start(ctx)
 	defer func() { <-s.autopilot.Stop() }()
 

@@ -38,6 +38,8 @@ type logGuard struct {
 	raft.LogStore
 	opened   atomic.Pointer[logMark] // the snapshot opened last
 	restored atomic.Pointer[logMark] // the snapshot that the state was last restored from
+	// onDiverged is told, once or more, that this server must not go on.
+	onDiverged func(error)
 }
 
 // logMark is the last entry that a snapshot holds.
@@ -65,6 +67,9 @@ func (g *logGuard) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
+	if err := g.refuseDiverged(logs); err != nil {
+		return err
+	}
 	last, err := g.LogStore.LastIndex()
 	if err != nil {
 		return fmt.Errorf("find the end of the raft log: %w", err)
@@ -83,6 +88,25 @@ func (g *logGuard) StoreLogs(logs []*raft.Log) error {
 		}
 	}
 	return g.LogStore.StoreLogs(logs)
+}
+
+// refuseDiverged stops a server whose state came from a snapshot that the cluster never agreed on: an
+// operator's restore writes the snapshot on the leader before a majority knows of it, and a leader
+// that dies in between comes back with a state that is its own. The others then commit another entry
+// where the snapshot ends.
+func (g *logGuard) refuseDiverged(logs []*raft.Log) error {
+	m := g.restored.Load()
+	if m == nil || m.index < logs[0].Index || m.index > logs[len(logs)-1].Index {
+		return nil
+	}
+	if l := logs[m.index-logs[0].Index]; l.Index != m.index || l.Term == m.term {
+		return nil
+	}
+	err := fmt.Errorf("this server holds a restored snapshot (index %d, term %d) that the cluster did not accept: move its data directory away and start it again, and it takes the cluster's state", m.index, m.term)
+	if g.onDiverged != nil {
+		g.onDiverged(err)
+	}
+	return err
 }
 
 // differsAt reports whether the log has another entry at index than the restored snapshot says.

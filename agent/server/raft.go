@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft-wal/metrics"
 
 	"github.com/debros/debros/internal/logging"
+	"github.com/debros/debros/rpc/transport"
 	"github.com/debros/debros/structs"
 )
 
@@ -46,6 +47,7 @@ func (s *Server) openRaft(layer raft.StreamLayer, notifyCh chan<- bool) error {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	s.running.Store(s.raft)
 	return nil
 }
 
@@ -56,7 +58,7 @@ func (s *Server) openStores(rc *raft.Config) (raft.LogStore, raft.StableStore, e
 	if err != nil {
 		return nil, nil, err
 	}
-	s.guard = &logGuard{LogStore: logs}
+	s.guard = &logGuard{LogStore: logs, onDiverged: s.fail}
 	s.snaps = guardedSnapshots{s.snaps, s.guard}
 	return s.guard, stable, nil
 }
@@ -116,14 +118,42 @@ func (s *Server) bootstrapAlone(rc *raft.Config, logs raft.LogStore, stable raft
 // addressProvider finds a server by its id in membership, so that a server may change its address.
 type addressProvider struct{ s *Server }
 
-// ServerAddr implements raft.ServerAddressProvider. An error makes raft use the address in its configuration.
+// ServerAddr implements raft.ServerAddressProvider. It never fails, or raft would use the bare address
+// in its configuration: the address always names the node that must answer, and one that a living
+// member has taken over leads nowhere, so that nobody is counted for two servers.
 func (a addressProvider) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	for _, m := range a.s.members.Members() {
-		if m.ID == structs.NodeID(id) && m.Role == structs.RoleServer {
-			return raft.ServerAddress(serverAddress(m)), nil
+	want := structs.NodeID(id)
+	members := a.s.members.Members()
+	addr := a.s.configuredAddress(want)
+	for _, m := range members {
+		if m.ID == want && m.Role == structs.RoleServer {
+			addr = serverAddress(m)
 		}
 	}
-	return "", fmt.Errorf("server %s is not in membership", id)
+	for _, m := range members {
+		if m.ID != want && m.Role == structs.RoleServer && m.Status == structs.MemberAlive && serverAddress(m) == addr {
+			addr = ""
+		}
+	}
+	return transport.RaftAddress(want, addr), nil
+}
+
+// configuredAddress is what the Raft configuration says; "" before Raft runs.
+func (s *Server) configuredAddress(id structs.NodeID) string {
+	r := s.running.Load()
+	if r == nil {
+		return ""
+	}
+	f := r.GetConfiguration() // answered from memory
+	if f.Error() != nil {
+		return ""
+	}
+	for _, srv := range f.Configuration().Servers {
+		if srv.ID == raft.ServerID(id) {
+			return string(srv.Address)
+		}
+	}
+	return ""
 }
 
 // serverAddress is a member's server port, "host:port".

@@ -100,6 +100,7 @@ func (o raftOps) RemovePeer(_ context.Context, id structs.NodeID, address string
 	if err := f.Error(); err != nil {
 		return 0, raftError("remove the server", err)
 	}
+	o.s.gone.remove(structs.NodeID(srv.ID), time.Now())
 	o.s.log.Warn("server removed from the raft configuration by an operator", "id", srv.ID, "address", srv.Address)
 	return f.Index(), nil
 }
@@ -209,8 +210,11 @@ func raftError(what string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost):
+	case errors.Is(err, raft.ErrNotLeader):
 		return errNotLeader()
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown), errors.Is(err, errNoAnswer):
+		return structs.Errorf(structs.KindUnknownResult, "could not %s for sure: %v", what, err).
+			WithHint("`debros operator raft list-peers` shows what is so now")
 	}
 	return structs.Errorf(structs.KindUnavailable, "could not %s: %v", what, err)
 }

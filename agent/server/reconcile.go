@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/hashicorp/go-metrics"
 	"github.com/hashicorp/raft"
@@ -23,6 +24,7 @@ func (s *Server) reconcileAll(ctx context.Context) {
 			continue
 		}
 		seen[m.Name] = true
+		s.gone.seen(m.ID)
 		if err := s.reconcileMember(ctx, m); err != nil {
 			if ctx.Err() != nil {
 				return
@@ -32,15 +34,17 @@ func (s *Server) reconcileAll(ctx context.Context) {
 	}
 	_, nodes := s.store.NodeList(nil)
 	for _, n := range nodes {
-		if !seen[n.Name] {
+		if !seen[n.Name] && s.gone.mayDrop(n.ID, time.Now()) {
 			s.log.Info("node is gone from membership", "node", n.Name, "id", n.ID)
-			s.dropNode(ctx, n)
+			s.leaderApply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n})
+			s.gone.forget(n.ID)
 		}
 	}
 	metrics.IncrCounter([]string{"server", "reconcile"}, 1)
 }
 
-// dropNode forgets a node that membership no longer knows, and its place in the Raft configuration.
+// dropNode forgets a node that left, and its place in the Raft configuration. A server that is merely
+// unseen keeps its place: whether a dead server goes is for autopilot to decide, which counts the quorum.
 func (s *Server) dropNode(ctx context.Context, n *structs.Node) {
 	s.leaderApply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n})
 	if n.Role == structs.RoleServer && n.ID != s.cfg.NodeID {
@@ -65,7 +69,7 @@ func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 			return fmt.Errorf("write node %q: %w", m.Name, err)
 		}
 	}
-	if m.Role != structs.RoleServer || m.Status != structs.MemberAlive || m.ID == s.cfg.NodeID {
+	if m.Role != structs.RoleServer || m.Status != structs.MemberAlive || m.ID == s.cfg.NodeID || s.gone.justRemoved(m.ID, time.Now()) {
 		return nil
 	}
 	return s.autopilot.AddServer(&autopilot.Server{

@@ -43,6 +43,8 @@ type Server struct {
 
 	members   Membership
 	raft      *raft.Raft
+	running   atomic.Pointer[raft.Raft] // the same, for what raft itself calls while it starts
+	gone      goneBook
 	trans     *raft.NetworkTransport
 	logs      *logStore // nil in memory
 	guard     *logGuard
@@ -50,6 +52,7 @@ type Server struct {
 	autopilot *autopilot.Autopilot
 	batch     *batcher
 	reads     *readIndexer
+	pulse     *pulse
 	ttl       *sessionTimers
 	claims    claimBook
 
@@ -120,6 +123,8 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 	}
 	s.batch = newBatcher(s.raft, s.log)
 	s.newAutopilot()
+	s.pulse = newPulse(s.cfg.raftConfig(nil).LeaderLeaseTimeout)
+	s.wg.Go(func() { s.pulse.run(s.ctx) })
 	s.wg.Go(func() { s.batch.run(s.ctx) })
 	s.wg.Go(func() { s.reads.run(s.ctx) })
 	s.wg.Go(func() { s.followLeadership(notifyCh) })
@@ -171,6 +176,9 @@ func (s *Server) Close() error {
 		if err := s.raft.Shutdown().Error(); err != nil {
 			errs = append(errs, fmt.Errorf("stop raft: %w", err))
 		}
+		if s.batch != nil {
+			s.batch.abandon()
+		}
 	}
 	s.cancel()
 	s.wg.Wait()
@@ -194,6 +202,9 @@ func poke(ch chan struct{}) {
 	}
 }
 
+// errNoAnswer: a Raft future is still open; what it stands for may yet happen.
+var errNoAnswer = errors.New("no answer")
+
 // waitFuture waits for a Raft future, at most d.
 func waitFuture(f raft.Future, d time.Duration) error {
 	done := make(chan error, 1)
@@ -202,6 +213,6 @@ func waitFuture(f raft.Future, d time.Duration) error {
 	case err := <-done:
 		return err
 	case <-time.After(d):
-		return fmt.Errorf("no answer within %s", d)
+		return fmt.Errorf("%w within %s", errNoAnswer, d)
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -28,60 +29,66 @@ type sessionTimers struct {
 
 	// mu protects the following.
 	mu      sync.Mutex
-	timers  map[sessionKey]*time.Timer
+	timers  map[sessionKey]*sessionClock
 	ending  map[sessionKey]bool // their clock rang; the command that ends them is on its way
 	stopped bool
 	wg      sync.WaitGroup
 }
 
+// sessionClock is one run of a session's clock: a ring of an earlier run is no ring of this one.
+type sessionClock struct{ timer *time.Timer }
+
 func newSessionTimers(expire func(sessionKey)) *sessionTimers {
-	return &sessionTimers{expire: expire, timers: make(map[sessionKey]*time.Timer), ending: make(map[sessionKey]bool)}
+	return &sessionTimers{expire: expire, timers: make(map[sessionKey]*sessionClock), ending: make(map[sessionKey]bool)}
 }
 
 // reset starts a session's clock again; ttl 0 stops it.
 func (t *sessionTimers) reset(k sessionKey, ttl time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.resetLocked(k, ttl)
+}
+
+func (t *sessionTimers) resetLocked(k sessionKey, ttl time.Duration) {
 	if old, ok := t.timers[k]; ok {
-		old.Stop()
+		old.timer.Stop()
 		delete(t.timers, k)
 	}
 	if ttl <= 0 || t.stopped {
 		return
 	}
-	t.timers[k] = time.AfterFunc(ttl*sessionTTLFactor, func() { t.fire(k) })
+	clock := &sessionClock{}
+	clock.timer = time.AfterFunc(ttl*sessionTTLFactor, func() { t.fire(k, clock) })
+	t.timers[k] = clock
 }
 
 // ensure starts a session's clock unless it runs or has rung.
 func (t *sessionTimers) ensure(k sessionKey, ttl time.Duration) {
 	t.mu.Lock()
-	_, runs := t.timers[k]
-	known := runs || t.ending[k]
-	t.mu.Unlock()
-	if !known {
-		t.reset(k, ttl)
+	defer t.mu.Unlock()
+	if _, runs := t.timers[k]; !runs && !t.ending[k] {
+		t.resetLocked(k, ttl)
 	}
 }
 
 // renew starts a session's clock again; false when it rang already, so that the session is as good as gone.
 func (t *sessionTimers) renew(k sessionKey, ttl time.Duration) bool {
 	t.mu.Lock()
-	gone := t.ending[k]
-	t.mu.Unlock()
-	if !gone {
-		t.reset(k, ttl)
+	defer t.mu.Unlock()
+	if t.ending[k] {
+		return false
 	}
-	return !gone
+	t.resetLocked(k, ttl)
+	return true
 }
 
-func (t *sessionTimers) fire(k sessionKey) {
+func (t *sessionTimers) fire(k sessionKey, clock *sessionClock) {
 	t.mu.Lock()
-	_, ok := t.timers[k]
-	delete(t.timers, k)
-	if !ok || t.stopped {
+	if t.timers[k] != clock || t.stopped {
 		t.mu.Unlock()
-		return
+		return // stopped, or started anew while it rang
 	}
+	delete(t.timers, k)
 	t.ending[k] = true
 	t.wg.Add(1)
 	t.mu.Unlock()
@@ -96,8 +103,8 @@ func (t *sessionTimers) fire(k sessionKey) {
 func (t *sessionTimers) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k, timer := range t.timers {
-		timer.Stop()
+	for k, clock := range t.timers {
+		clock.timer.Stop()
 		delete(t.timers, k)
 	}
 }
@@ -149,7 +156,7 @@ func (s *Server) expireSession(k sessionKey) {
 		WriteOptions: structs.WriteOptions{Namespace: k.ns},
 		Op:           structs.SessionDestroy, Session: structs.Session{ID: k.id, Namespace: k.ns}, Why: "ttl",
 	}
-	if _, _, err := s.Apply(ctx, structs.CommandSession, req); err != nil {
+	if _, _, err := s.Apply(ctx, structs.CommandSession, req); err != nil && !errors.Is(err, structs.ErrNotFound) { // gone with its namespace
 		s.log.Warn("a session past its TTL was not ended yet", "session", k.id, "namespace", k.ns, "error", err)
 		if s.IsLeader() {
 			s.ttl.reset(k, structs.SessionTTLMin)

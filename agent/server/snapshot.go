@@ -79,12 +79,17 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 	}
 	// Raft ends a restore with an entry that no FSM sees; one that it does see lets every server
 	// tell that it has caught up (linearizable reads wait for it).
-	_, index, err := o.s.apply(ctx, structs.CommandNone, &struct{}{})
-	if err != nil {
-		return 0, err
-	}
+	// It is proposed even if the caller has hung up.
 	poke(o.s.reloadCh)
 	poke(o.s.reconcileCh)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.s.cfg.HoldTimeout)
+	defer cancel()
+	_, index, err := o.s.apply(ctx, structs.CommandNone, &struct{}{})
+	if err != nil {
+		o.s.log.Error("a snapshot was restored, but not confirmed", "snapshot", meta.ID, "error", err)
+		return 0, structs.Errorf(structs.KindUnknownResult, "the snapshot was restored on the leader, but leadership was lost before all servers confirmed it").
+			WithHint("look at the data, and restore again if it is not there")
+	}
 	o.s.log.Warn("the state of the cluster was replaced by a snapshot", "snapshot", meta.ID, "index", index)
 	return index, nil
 }

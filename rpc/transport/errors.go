@@ -63,6 +63,10 @@ func callError(ctx context.Context, addr string, err error, trailer metadata.MD,
 		return structs.Errorf(structs.KindUnsupported, "the server at %s does not know this request", addr).
 			WithHint("bring all servers to one version")
 	case codes.ResourceExhausted:
+		if sent {
+			return structs.Errorf(structs.KindUnknownResult, "the answer of %s is over the limit of one message: %s",
+				addr, strings.TrimPrefix(st.Message(), "grpc: ")).WithHint("a write may have been committed: read, in pages, before trying again")
+		}
 		return structs.Errorf(structs.KindTooLarge, "the request or its answer is over the limit of one message: %s",
 			strings.TrimPrefix(st.Message(), "grpc: "))
 	case codes.InvalidArgument:

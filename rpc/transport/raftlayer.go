@@ -3,10 +3,13 @@ package transport
 import (
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/debros/debros/structs"
 )
 
 // handoff is a net.Listener fed with connections that passed their handshake.
@@ -76,15 +79,26 @@ func (s *Server) RaftLayer(advertise net.Addr, open DialFunc) raft.StreamLayer {
 	return l
 }
 
-// Dial implements raft.StreamLayer. The peer must be a server; it checks the same of us, and a refusal shows
-// at the first read.
+// RaftAddress is the address of a server for RaftLayer's Dial: it names the node that must answer there.
+// Raft takes whoever answers for the server it meant, so another server at a dead one's address would
+// be counted twice in a quorum.
+func RaftAddress(id structs.NodeID, hostPort string) raft.ServerAddress {
+	return raft.ServerAddress(string(id) + "@" + hostPort)
+}
+
+// Dial implements raft.StreamLayer. The peer must be a server, and the one that a RaftAddress names, as
+// far as certificates tell; it checks the same of us, and a refusal shows at the first read.
 func (l *raftLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	s := l.server
 	if timeout <= 0 || timeout > s.cfg.Limits.HandshakeTimeout {
 		timeout = s.cfg.Limits.HandshakeTimeout
 	}
 	s.count.inc("dial", label("protocol", "raft"))
-	pc, err := dial(s.ctx, l.open, string(address), s.cfg.Creds, protocolRaft, timeout)
+	want, hostPort, named := strings.Cut(string(address), "@")
+	if !named {
+		want, hostPort = "", string(address)
+	}
+	pc, err := dial(s.ctx, l.open, hostPort, s.cfg.Creds, protocolRaft, timeout)
 	if err != nil {
 		s.count.inc("dial_error", label("protocol", "raft"))
 		return nil, fmt.Errorf("raft connection to %s: %w", address, err)
@@ -94,6 +108,11 @@ func (l *raftLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net
 		s.count.inc("dial_error", label("protocol", "raft"))
 		return nil, fmt.Errorf("raft connection to %s: the peer is a %s of datacenter %s, or this node is no server",
 			address, pc.identity.Role, pc.identity.Datacenter)
+	}
+	if got := string(pc.identity.ID); want != "" && got != "" && got != want {
+		pc.Close()
+		s.count.inc("dial_error", label("protocol", "raft"))
+		return nil, fmt.Errorf("raft connection to %s: %s answers there", address, got)
 	}
 	return s.guarded(pc, true), nil
 }
