@@ -88,6 +88,28 @@ func TestClientCertificateCannotServe(t *testing.T) {
 	}
 }
 
+func TestRaftReachesTheNodeThatItMeansOrNobody(t *testing.T) {
+	k := creds.GenerateClusterKey()
+	there := newCreds(t, k, structs.RoleServer, "dc1")
+	peer, addr := start(t, newSide(t, there).Config, nil, nil)
+	peer.RaftLayer(peer.Addr(), nil)
+	s, _ := start(t, newSide(t, newCreds(t, k, structs.RoleServer, "dc1")).Config, nil, nil)
+	layer := s.RaftLayer(s.Addr(), nil)
+	c, err := layer.Dial(RaftAddress(there.Identity().ID, addr), time.Second)
+	if err != nil {
+		t.Fatalf("the node itself: %v", err)
+	}
+	c.Close()
+	if c, err := layer.Dial(RaftAddress("12D3KooWanother", addr), time.Second); err == nil {
+		c.Close()
+		t.Error("another server at the address was taken for the one that was meant")
+	}
+	if c, err := layer.Dial(RaftAddress(there.Identity().ID, ""), time.Second); err == nil {
+		c.Close()
+		t.Error("an address that leads nowhere was reached")
+	}
+}
+
 func TestClientNodeCannotDialRaft(t *testing.T) {
 	k := creds.GenerateClusterKey()
 	_, addr := start(t, newSide(t, newCreds(t, k, structs.RoleServer, "dc1")).Config, nil, nil)

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"testing"
+	"time"
+
+	"github.com/debros/debros/structs"
+)
+
+func TestAnUnseenNodeKeepsItsRowUntilGossipSaysItIsGone(t *testing.T) {
+	s := &Server{}
+	now := time.Now()
+	if s.gone.mayDrop("a", now) || s.gone.mayDrop("a", now.Add(unseenGrace-1)) {
+		t.Fatal("a node that was merely not seen lost its row")
+	}
+	if !s.gone.mayDrop("a", now.Add(unseenGrace)) {
+		t.Fatal("the grace never ends")
+	}
+	s.gone.seen("a")
+	if s.gone.mayDrop("a", now.Add(2*unseenGrace)) {
+		t.Fatal("the grace did not begin anew after the node was seen")
+	}
+	s.MemberGone("b")
+	if !s.gone.mayDrop("b", now) {
+		t.Fatal("a node that gossip saw leave kept its row")
+	}
+}
+
+func TestANewLeaderDoesNotDropNodesThatGossipHasNotFoundYet(t *testing.T) {
+	c := newCluster(t, 3, func(cfg *Config) { cfg.ReconcileInterval = 50 * time.Millisecond })
+	leader := c.leader()
+	client := structs.Member{ID: "cl", Name: "cl", Addr: "127.0.0.1", Role: structs.RoleClient, Status: structs.MemberAlive, Datacenter: "dc1"}
+	c.roster.set(client)
+	c.changed()
+	eventually(t, "the client's row", func() bool {
+		_, n := leader.store.NodeGet(nil, "cl")
+		return n != nil
+	})
+	if err := c.roster.RemoveFailed(t.Context(), "cl", true); err != nil { // it is only out of sight
+		t.Fatal(err)
+	}
+	rounds := time.Now().Add(300 * time.Millisecond)
+	for time.Now().Before(rounds) {
+		c.changed()
+		if _, n := leader.store.NodeGet(nil, "cl"); n == nil {
+			t.Fatal("the row is gone although nothing said that the node left")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	for _, n := range c.nodes {
+		n.MemberGone("cl")
+	}
+	c.changed()
+	eventually(t, "the row to go", func() bool {
+		_, n := leader.store.NodeGet(nil, "cl")
+		return n == nil
+	})
+}
+
+func TestAServerTakenOutIsNotAddedAgainAtOnce(t *testing.T) {
+	var g goneBook
+	now := time.Now()
+	g.remove("a", now)
+	if !g.justRemoved("a", now.Add(removedPause-1)) || g.justRemoved("a", now.Add(removedPause)) {
+		t.Fatal("the pause is not kept")
+	}
+}

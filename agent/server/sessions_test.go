@@ -1,0 +1,43 @@
+package server
+
+import (
+	"testing"
+	"time"
+)
+
+func TestARingOfAnEarlierRunEndsNoSession(t *testing.T) {
+	ended := 0
+	timers := newSessionTimers(func(sessionKey) { ended++ })
+	defer timers.stop()
+	k := sessionKey{"default", "s"}
+	timers.reset(k, time.Hour)
+	early := timers.timers[k]
+	if !timers.renew(k, time.Hour) {
+		t.Fatal("renewal refused")
+	}
+	timers.fire(k, early) // it rang while the renewal was under way
+	if ended != 0 {
+		t.Fatal("a renewed session was ended by the clock it had before")
+	}
+	timers.fire(k, timers.timers[k])
+	if ended != 1 {
+		t.Fatal("the session's own clock ended nothing")
+	}
+}
+
+func TestASessionThatIsEndingCannotBeRenewed(t *testing.T) {
+	begun, finish := make(chan struct{}), make(chan struct{})
+	timers := newSessionTimers(func(sessionKey) { close(begun); <-finish })
+	defer timers.stop()
+	k := sessionKey{"default", "s"}
+	timers.reset(k, time.Millisecond)
+	<-begun
+	if timers.renew(k, time.Hour) {
+		t.Error("renewed")
+	}
+	timers.ensure(k, time.Hour)
+	if len(timers.timers) != 0 {
+		t.Error("a clock was started for a session that is ending")
+	}
+	close(finish)
+}
