@@ -12,8 +12,8 @@ import (
 const (
 	// expiryTick is how often the leader looks for keys past their TTL.
 	expiryTick = 250 * time.Millisecond
-	// sessionTick is how often the leader looks for sessions without a clock.
-	sessionTick = time.Second
+	// secondTick is how often the leader looks for sessions without a clock, and repeats what failed.
+	secondTick = time.Second
 	// expiryRowsMax bounds one expiry command, so that it delays others little.
 	expiryRowsMax = 512
 	// tombstoneTick is how often the leader notes the index, and so the grain of TombstoneTTL.
@@ -68,13 +68,13 @@ func (s *Server) lead(ctx context.Context) {
 	s.autopilot.Start(ctx)
 	defer func() { <-s.autopilot.Stop() }()
 
-	s.reconcileAll(ctx)
+	reconciled := s.reconcileAll(ctx)
 	reconcile := time.NewTicker(s.cfg.ReconcileInterval)
 	defer reconcile.Stop()
 	expiry := time.NewTicker(expiryTick)
 	defer expiry.Stop()
-	sessions := time.NewTicker(sessionTick)
-	defer sessions.Stop()
+	second := time.NewTicker(secondTick)
+	defer second.Stop()
 	tombstones := time.NewTicker(tombstoneTick)
 	defer tombstones.Stop()
 	reaper := tombstoneReaper{ttl: s.cfg.TombstoneTTL}
@@ -83,14 +83,17 @@ func (s *Server) lead(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.reconcileCh:
-			s.reconcileAll(ctx)
+			reconciled = s.reconcileAll(ctx)
 		case <-reconcile.C:
-			s.reconcileAll(ctx)
+			reconciled = s.reconcileAll(ctx)
 		case <-s.reloadCh:
 			s.ttl.clear()
 			s.armSessions()
-		case <-sessions.C:
+		case <-second.C:
 			s.armSessions()
+			if !reconciled {
+				reconciled = s.reconcileAll(ctx)
+			}
 		case <-expiry.C:
 			s.expireKeys(ctx)
 		case now := <-tombstones.C:

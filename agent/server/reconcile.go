@@ -13,10 +13,11 @@ import (
 	"github.com/debros/debros/structs"
 )
 
-// reconcileAll makes the nodes table and the Raft configuration say what membership says. It runs
-// on every change of membership and again every ReconcileInterval, so a missed event costs time and
-// nothing else.
-func (s *Server) reconcileAll(ctx context.Context) {
+// reconcileAll makes the nodes table and the Raft configuration say what membership says; false when
+// something could not be done and is to be tried again soon. It runs on every change of membership and
+// again every ReconcileInterval, so a missed event costs time and nothing else.
+func (s *Server) reconcileAll(ctx context.Context) (done bool) {
+	done = true
 	members := s.members.Members()
 	seen := make(map[string]bool, len(members))
 	for _, m := range members {
@@ -27,8 +28,9 @@ func (s *Server) reconcileAll(ctx context.Context) {
 		s.gone.seen(m.ID)
 		if err := s.reconcileMember(ctx, m); err != nil {
 			if ctx.Err() != nil {
-				return
+				return true
 			}
+			done = false
 			s.log.Warn("member not reconciled; it is tried again", "node", m.Name, "id", m.ID, "error", err)
 		}
 	}
@@ -36,32 +38,38 @@ func (s *Server) reconcileAll(ctx context.Context) {
 	for _, n := range nodes {
 		if !seen[n.Name] && s.gone.mayDrop(n.ID, time.Now()) {
 			s.log.Info("node is gone from membership", "node", n.Name, "id", n.ID)
-			s.leaderApply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n})
-			s.gone.forget(n.ID)
+			if _, ok := s.leaderApply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n}); ok {
+				s.gone.forget(n.ID)
+			}
 		}
 	}
 	metrics.IncrCounter([]string{"server", "reconcile"}, 1)
+	return done
 }
 
-// dropNode forgets a node that left, and its place in the Raft configuration. A server that is merely
+// dropLeft forgets a node that left, and its place in the Raft configuration, each if it is still
+// there: the one may have gone in an earlier round when the other could not. A server that is merely
 // unseen keeps its place: whether a dead server goes is for autopilot to decide, which counts the quorum.
-func (s *Server) dropNode(ctx context.Context, n *structs.Node) {
-	s.leaderApply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n})
-	if n.Role == structs.RoleServer && n.ID != s.cfg.NodeID {
-		if err := s.autopilot.RemoveServer(raft.ServerID(n.ID)); err != nil {
-			s.log.Warn("server not removed from the raft configuration", "node", n.Name, "error", err)
+func (s *Server) dropLeft(ctx context.Context, m structs.Member, row *structs.Node) error {
+	if row != nil && row.ID == m.ID {
+		if _, _, err := s.apply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *row}); err != nil {
+			return fmt.Errorf("delete node %q: %w", m.Name, err)
 		}
 	}
+	if m.Role != structs.RoleServer || m.ID == s.cfg.NodeID {
+		return nil
+	}
+	if err := s.autopilot.RemoveServer(raft.ServerID(m.ID)); err != nil {
+		return fmt.Errorf("remove server %q from the raft configuration: %w", m.Name, err)
+	}
+	return nil
 }
 
 // reconcileMember writes one member's row and, for servers, its place in the Raft configuration.
 func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 	_, old := s.store.NodeGet(nil, m.Name)
 	if m.Status == structs.MemberLeft {
-		if old != nil && old.ID == m.ID {
-			s.dropNode(ctx, old)
-		}
-		return nil
+		return s.dropLeft(ctx, m, old)
 	}
 	row := nodeOf(m)
 	if old == nil || !sameNode(old, &row) {

@@ -41,6 +41,8 @@ type Telemetry struct {
 	inmem    *metrics.InmemSink
 	sink     *sink
 	prom     http.Handler
+
+	filtering sync.Mutex // one SetFilter at a time
 }
 
 // process is what Process returns: the one exception to "no package variables", as the globals that
@@ -116,6 +118,8 @@ func (t *Telemetry) SetFilter(rules []string) {
 			block = append(block, r[1:])
 		}
 	}
+	t.filtering.Lock() // the libraries read their filter unguarded as they replace it
+	defer t.filtering.Unlock()
 	metrics.UpdateFilter(allow, block)
 	armon.UpdateFilter(allow, block)
 }

@@ -17,5 +17,5 @@ retry_interval = "30s"
 #leave_on_terminate = false
 
 telemetry {
-  metrics_prefix = "debros"
+  prefix_filter = ["-debros.memberlist"]
 }
