@@ -63,7 +63,9 @@ func callError(ctx context.Context, addr string, err error, trailer metadata.MD,
 		return structs.Errorf(structs.KindUnsupported, "the server at %s does not know this request", addr).
 			WithHint("bring all servers to one version")
 	case codes.ResourceExhausted:
-		if sent {
+		// The server runs a method before it finds its answer too large; a request that is too large, which
+		// it says in other words, it never decodes. An answer too large for us alone cannot be: all nodes have one limit.
+		if sent && strings.Contains(st.Message(), "trying to send") {
 			return structs.Errorf(structs.KindUnknownResult, "the answer of %s is over the limit of one message: %s",
 				addr, strings.TrimPrefix(st.Message(), "grpc: ")).WithHint("a write may have been committed: read, in pages, before trying again")
 		}
