@@ -23,9 +23,6 @@ const (
 	// inflightOpen: while this many entries are on their way, a batch that could still grow waits.
 	// One entry replicating and one being fsynced keep the pipeline busy; more would make smaller batches.
 	inflightOpen = 2
-	// largeEntry: after an entry of so many commands there are callers enough that waiting for it makes
-	// the next one as large; then one at a time costs fewer fsyncs and messages for each command.
-	largeEntry = 16
 	// inflightMax bounds entries on their way even when batches are closed early by conflicts.
 	inflightMax = 64
 	// queueMax bounds the commands waiting; a full queue makes callers wait for their own deadline.
@@ -62,9 +59,7 @@ type batcher struct {
 	inflight  atomic.Int32
 	freed     chan struct{} // capacity 1: an entry came back
 	abandonCh chan struct{} // closed by abandon
-
-	lastSize int // commands in the entry proposed last; run's
-	wg       sync.WaitGroup
+	wg        sync.WaitGroup
 }
 
 func newBatcher(r proposer, log *slog.Logger) *batcher {
@@ -127,11 +122,8 @@ func (b *batcher) fill(ctx context.Context, open *batch) (next batch) {
 	closed := false
 	for {
 		room := int32(inflightOpen)
-		switch {
-		case closed:
+		if closed {
 			room = inflightMax
-		case b.lastSize >= largeEntry:
-			room = 1
 		}
 		if !closed {
 			closed = b.take(open, &next)
@@ -181,7 +173,6 @@ func place(p *pending, open, next *batch) bool {
 }
 
 func (b *batcher) propose(open *batch) {
-	b.lastSize = len(open.waiting)
 	entry := structs.Entry{Time: time.Now().UnixNano(), Seed: rand.Uint64(), Commands: open.commands()}
 	waiting := open.waiting
 	data, err := fsm.EncodeEntry(&entry)
