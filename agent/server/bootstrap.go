@@ -37,23 +37,69 @@ type bootstrapPromise struct {
 	Why              string
 }
 
-// claimBook is one server's memory of whom it promised itself to.
+// claimBook is one server's memory of whom it promised itself to. It outlives the process, or a
+// server that restarts within a lease could promise itself twice.
 type claimBook struct {
+	// stable keeps the promise; nil = in memory only.
+	stable raft.StableStore
+
 	// mu protects the following.
 	mu    sync.Mutex
 	by    structs.NodeID
 	until time.Time
+	read  bool // the promise in stable was read
 }
 
+// storedPromise is the form in the stable store, under promiseKey, in msgpack.
+type storedPromise struct {
+	By    structs.NodeID
+	Until int64 // Unix nanoseconds
+}
+
+// promiseKey is the promise's key beside Raft's own in the stable store.
+const promiseKey = "debros/bootstrap-promise"
+
 // grant promises this server to by, unless another claimant holds a promise.
-func (c *claimBook) grant(by structs.NodeID, now time.Time) (ok bool, holder structs.NodeID) {
+func (c *claimBook) grant(by structs.NodeID, now time.Time) (ok bool, holder structs.NodeID, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.by != by && now.Before(c.until) {
-		return false, c.by
+	if err := c.loadLocked(); err != nil {
+		return false, "", err
 	}
-	c.by, c.until = by, now.Add(claimLease)
-	return true, by
+	if c.by != by && now.Before(c.until) {
+		return false, c.by, nil
+	}
+	until := now.Add(claimLease)
+	if c.stable != nil {
+		data, err := structs.Encode(&storedPromise{By: by, Until: until.UnixNano()})
+		if err == nil {
+			err = c.stable.Set([]byte(promiseKey), data)
+		}
+		if err != nil {
+			return false, "", fmt.Errorf("keep the promise: %w", err)
+		}
+	}
+	c.by, c.until = by, until
+	return true, by, nil
+}
+
+func (c *claimBook) loadLocked() error {
+	if c.read || c.stable == nil {
+		return nil
+	}
+	data, err := c.stable.Get([]byte(promiseKey))
+	if err != nil && err.Error() != "not found" { // what Raft itself compares: the stores share no sentinel
+		return fmt.Errorf("read the promise: %w", err)
+	}
+	if len(data) > 0 {
+		var p storedPromise
+		if err := structs.Decode(data, &p); err != nil {
+			return fmt.Errorf("read the promise: %w", err)
+		}
+		c.by, c.until = p.By, time.Unix(0, p.Until)
+	}
+	c.read = true
+	return nil
 }
 
 // claimMethod serves claims of other servers.
@@ -73,7 +119,11 @@ func (s *Server) promise(req *bootstrapClaim) bootstrapPromise {
 	if req.Expect != s.cfg.BootstrapExpect {
 		return bootstrapPromise{Why: fmt.Sprintf("it has bootstrap_expect = %d", s.cfg.BootstrapExpect)}
 	}
-	if ok, holder := s.claims.grant(req.By, time.Now()); !ok {
+	ok, holder, err := s.claims.grant(req.By, time.Now())
+	if err != nil {
+		return bootstrapPromise{Why: err.Error()}
+	}
+	if !ok {
 		return bootstrapPromise{Why: fmt.Sprintf("it is promised to %s", holder)}
 	}
 	return bootstrapPromise{Granted: true}

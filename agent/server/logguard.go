@@ -36,7 +36,6 @@ import (
 // A server in that state cannot become leader: those who committed S have entries of a later term.
 type logGuard struct {
 	raft.LogStore
-	opened   atomic.Pointer[logMark] // the snapshot opened last
 	restored atomic.Pointer[logMark] // the snapshot that the state was last restored from
 	// onDiverged is told, once or more, that this server must not go on.
 	onDiverged func(error)
@@ -160,19 +159,36 @@ func (g *logGuard) DeleteRange(first, last uint64) error {
 	return g.LogStore.DeleteRange(first, last)
 }
 
-// guardedSnapshots tells the guard which snapshot is read.
-type guardedSnapshots struct {
-	raft.SnapshotStore
-	guard *logGuard
+// guardedSnapshots makes snapshots say, when they are read, which entry they end with.
+type guardedSnapshots struct{ raft.SnapshotStore }
+
+// markedSnapshot is an open snapshot with its mark.
+type markedSnapshot struct {
+	io.ReadCloser
+	mark *logMark
+}
+
+// markOf finds the mark of a snapshot under what Raft wraps around it; nil when it has none.
+func markOf(rc io.ReadCloser) *logMark {
+	for {
+		switch r := rc.(type) {
+		case *markedSnapshot:
+			return r.mark
+		case raft.ReadCloserWrapper:
+			rc = r.WrappedReadCloser()
+		default:
+			return nil
+		}
+	}
 }
 
 // Open implements raft.SnapshotStore.
 func (s guardedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, rc, err := s.SnapshotStore.Open(id)
-	if err == nil {
-		s.guard.opened.Store(&logMark{meta.Index, meta.Term})
+	if err != nil {
+		return nil, nil, err
 	}
-	return meta, rc, err
+	return meta, &markedSnapshot{rc, &logMark{meta.Index, meta.Term}}, nil
 }
 
 // guardedFSM tells the guard that the state is now what the snapshot says. Before that the guard must
@@ -185,9 +201,12 @@ type guardedFSM struct {
 
 // Restore implements raft.FSM.
 func (f guardedFSM) Restore(rc io.ReadCloser) error {
-	m := f.guard.opened.Load()
+	m := markOf(rc)
 	if err := f.FSM.Restore(rc); err != nil {
 		return err
+	}
+	if m == nil {
+		return errors.New("a snapshot was restored that nobody opened") // a fault of ours, before any entry relies on it
 	}
 	f.guard.restored.Store(m)
 	emptied, err := f.guard.emptyIfItEndsInConflict()

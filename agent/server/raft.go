@@ -48,6 +48,9 @@ func (s *Server) openRaft(layer raft.StreamLayer, notifyCh chan<- bool) error {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	s.running.Store(s.raft)
+	if s.logs != nil {
+		s.claims.stable = s.logs
+	}
 	return nil
 }
 
@@ -59,7 +62,7 @@ func (s *Server) openStores(rc *raft.Config) (raft.LogStore, raft.StableStore, e
 		return nil, nil, err
 	}
 	s.guard = &logGuard{LogStore: logs, onDiverged: s.fail}
-	s.snaps = guardedSnapshots{s.snaps, s.guard}
+	s.snaps = guardedSnapshots{s.snaps}
 	return s.guard, stable, nil
 }
 
