@@ -14,15 +14,16 @@ import (
 	"time"
 
 	"github.com/debros/debros/api"
+	"github.com/debros/debros/test/fakeagent"
 )
 
 func TestCallsThatDidNothingAreRepeated(t *testing.T) {
 	client, f := newClient(t)
-	f.set(func() { f.fail = []int{503, 429, 503} })
+	f.Set(func() { f.Fail = []int{503, 429, 503} })
 	if _, err := client.KV().Put(t.Context(), &api.KVPair{Key: "a"}, nil); err != nil {
 		t.Fatalf("write: %v", err)
 	}
-	f.set(func() { f.fail = []int{503, 503, 503, 503} })
+	f.Set(func() { f.Fail = []int{503, 503, 503, 503} })
 	_, _, err := client.KV().Get(t.Context(), "a", nil)
 	if !errors.Is(err, api.ErrNoLeader) {
 		t.Fatalf("after the last repetition: %v", err)
@@ -101,10 +102,10 @@ func TestRefusedConnectionsAreUnavailableWithAHint(t *testing.T) {
 }
 
 func TestAgentThatHangsIsGivenUpAfterTheTimeout(t *testing.T) {
-	f, server := newFakeAgent()
+	f, server := fakeagent.New()
 	defer server.Close()
 	defer server.CloseClientConnections()
-	f.set(func() { f.stalled = true })
+	f.Set(func() { f.Stalled = true })
 	client, err := api.New(api.Config{Address: server.URL, Timeout: 50 * time.Millisecond, Retry: api.RetryPolicy{Max: -1}})
 	if err != nil {
 		t.Fatal(err)
@@ -128,8 +129,8 @@ func TestKeysThatAreNotCanonicalAreRefusedAndNotRewritten(t *testing.T) {
 	if _, _, err := client.KV().Get(t.Context(), "", nil); !errors.Is(err, api.ErrInvalid) {
 		t.Errorf("empty key: %v", err)
 	}
-	if len(f.pairs) != 0 {
-		t.Errorf("written: %v", f.pairs)
+	if len(f.Pairs) != 0 {
+		t.Errorf("written: %v", f.Pairs)
 	}
 }
 
@@ -160,9 +161,7 @@ func TestOptionsReachTheAgent(t *testing.T) {
 		"PUT /v1/agent/leave?force=true",
 		"PUT /v1/agent/force-leave/n%2F..%2Fx?prune=true",
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if got := strings.Join(f.requests, "\n"); got != strings.Join(want, "\n") {
+	if got := strings.Join(f.Asked(), "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("got:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
 	}
 }
@@ -194,7 +193,7 @@ func TestTokenGoesIntoAHeader(t *testing.T) {
 }
 
 func TestDialerAndUnixSocketsCarryTheCalls(t *testing.T) {
-	_, server := newFakeAgent()
+	_, server := fakeagent.New()
 	defer server.Close()
 	addr := server.Listener.Addr().String()
 	client, err := api.New(api.Config{Address: "nowhere.invalid:1", Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -208,7 +207,7 @@ func TestDialerAndUnixSocketsCarryTheCalls(t *testing.T) {
 	}
 	client.Close()
 
-	f, _ := newFakeAgent()
+	f, _ := fakeagent.New()
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -261,13 +260,13 @@ func TestWatchSurvivesErrorsAndIndexesThatGoBackwards(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	put := func(v string) {
-		f.set(func() {
-			index := f.bump()
-			f.pairs["k"] = map[string]any{"Key": "k", "Value": []byte(v), "CreateIndex": index, "ModifyIndex": index}
+		f.Set(func() {
+			index := f.Bump()
+			f.Pairs["k"] = map[string]any{"Key": "k", "Value": []byte(v), "CreateIndex": index, "ModifyIndex": index}
 		})
 	}
 	put("one")
-	restore := func(index uint64, v string) { f.set(func() { f.index = index }); put(v) }
+	restore := func(index uint64, v string) { f.Set(func() { f.Index = index }); put(v) }
 	var seen []string
 	for p, err := range client.KV().Watch(ctx, "k", &api.QueryOptions{Wait: 50 * time.Millisecond}) {
 		if err != nil {
@@ -281,7 +280,7 @@ func TestWatchSurvivesErrorsAndIndexesThatGoBackwards(t *testing.T) {
 		seen = append(seen, string(p.Value))
 		switch string(p.Value) {
 		case "one":
-			f.set(func() { f.fail = []int{503, 503, 503, 503} }) // all repetitions
+			f.Set(func() { f.Fail = []int{503, 503, 503, 503} }) // all repetitions
 		case "restored":
 			restore(1, "older")
 		case "older":
@@ -298,7 +297,7 @@ func TestWatchSurvivesErrorsAndIndexesThatGoBackwards(t *testing.T) {
 
 func TestWatchEndsAtAnErrorThatWillNotPass(t *testing.T) {
 	client, f := newClient(t)
-	f.set(func() { f.fail = []int{403} })
+	f.Set(func() { f.Fail = []int{403} })
 	n := 0
 	for _, err := range client.KV().Watch(t.Context(), "k", nil) {
 		if n++; !errors.Is(err, api.ErrDenied) {

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/debros/debros/api"
+	"github.com/debros/debros/test/fakeagent"
 )
 
 // connect stands for api.New(api.DefaultConfig()): the examples run against an agent in the test.
 func connect() (*api.Client, func()) {
-	_, server := newFakeAgent()
+	_, server := fakeagent.New()
 	client, err := api.New(api.Config{Address: server.URL})
 	if err != nil {
 		panic(err)
@@ -22,7 +23,7 @@ func connect() (*api.Client, func()) {
 }
 
 func ExampleNew() {
-	_, server := newFakeAgent() // an agent
+	_, server := fakeagent.New() // an agent
 	defer server.Close()
 	client, err := api.New(api.Config{Address: server.URL, Namespace: "default"})
 	if err != nil {

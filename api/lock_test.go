@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/debros/debros/api"
+	"github.com/debros/debros/test/fakeagent"
 )
 
-func newClient(t *testing.T) (*api.Client, *fakeAgent) {
+func newClient(t *testing.T) (*api.Client, *fakeagent.Agent) {
 	t.Helper()
-	f, server := newFakeAgent()
+	f, server := fakeagent.New()
 	client, err := api.New(api.Config{Address: server.URL, Retry: api.RetryPolicy{Max: 3, WaitMin: time.Millisecond, WaitMax: 5 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +72,7 @@ func TestLockIsLostByItsOwnClockWhenTheNetworkHangs(t *testing.T) {
 				t.Fatal("lost while the agent answered")
 			case <-time.After(ttl + ttl/2):
 			}
-			f.set(func() { f.stalled = true })
+			f.Set(func() { f.Stalled = true })
 			stalled := time.Now()
 			select {
 			case <-lost:
@@ -81,19 +82,19 @@ func TestLockIsLostByItsOwnClockWhenTheNetworkHangs(t *testing.T) {
 			if took := time.Since(stalled); took > ttl+ttl/2 {
 				t.Errorf("noticed after %s, more than a TTL of %s", took, ttl)
 			}
-			f.set(func() { f.stalled = false })
+			f.Set(func() { f.Stalled = false })
 		})
 	}
 }
 
 func TestLockIsLostWhenItsSessionOrKeyGoes(t *testing.T) {
-	for name, lose := range map[string]func(*fakeAgent){
-		"session ends": func(f *fakeAgent) {
-			for id := range f.sessions {
-				f.endSession(id)
+	for name, lose := range map[string]func(*fakeagent.Agent){
+		"session ends": func(f *fakeagent.Agent) {
+			for id := range f.Sessions {
+				f.EndSession(id)
 			}
 		},
-		"key deleted": func(f *fakeAgent) { delete(f.pairs, "l"); f.bump() },
+		"key deleted": func(f *fakeagent.Agent) { delete(f.Pairs, "l"); f.Bump() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, f := newClient(t)
@@ -102,7 +103,7 @@ func TestLockIsLostWhenItsSessionOrKeyGoes(t *testing.T) {
 			if isClosed(lost) {
 				t.Fatal("lost at once")
 			}
-			f.set(func() { lose(f) })
+			f.Set(func() { lose(f) })
 			select {
 			case <-lost:
 			case <-time.After(5 * time.Second):
@@ -218,7 +219,7 @@ func TestRenewPeriodicGivesUpWhenTheTTLHasPassed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.set(func() { f.stalled = true })
+	f.Set(func() { f.Stalled = true })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := client.Session().RenewPeriodic(ctx, id, 200*time.Millisecond, nil); !errors.Is(err, api.ErrNotFound) {

@@ -88,8 +88,8 @@ func TestCommandLinesThatMakeNoSenseEndWithStatus2(t *testing.T) {
 			t.Errorf("debros %s: nothing on stderr", line)
 		}
 	}
-	if len(c.agent.requests) > 0 {
-		t.Errorf("the agent was asked: %v", c.agent.requests)
+	if len(c.agent.Requests) > 0 {
+		t.Errorf("the agent was asked: %v", c.agent.Requests)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestErrorsHaveAMessageAndAHint(t *testing.T) {
 	}
 	c.contains(c.fails(1, "members", "-http-addr=ftp://x"), "scheme", "hint: check -http-addr")
 	c.contains(c.fails(1, "kv", "put", "big", strings.Repeat("x", 2000)), "larger than the limit of 1000 bytes")
-	c.agent.set(func() { c.agent.fail = []int{403} })
+	c.agent.Set(func() { c.agent.Fail = []int{403} })
 	c.contains(c.fails(1, "members"), "hint: wait")
 }
 
@@ -125,7 +125,7 @@ func TestFlagsCountMoreThanTheEnvironment(t *testing.T) {
 	t.Setenv("DEBROS_HTTP_TOKEN", "env-token")
 	c.run("kv", "get", "k", "-stale")
 	c.run("kv", "get", "-ns=flag", "k")
-	c.contains(strings.Join(c.agent.requests, "\n"), "/v1/kv/k?ns=env&stale=", "/v1/kv/k?ns=flag")
+	c.contains(strings.Join(c.agent.Requests, "\n"), "/v1/kv/k?ns=env&stale=", "/v1/kv/k?ns=flag")
 	f := commonFlags{tokenFile: "f"}
 	if cfg := f.config(); cfg.Token != "" || cfg.TokenFile != "f" {
 		t.Errorf("-token-file loses to DEBROS_HTTP_TOKEN: %+v", cfg)
@@ -158,7 +158,7 @@ func TestEveryResultIsJSONOnRequest(t *testing.T) {
 	}
 	c.ok("kv", "put", "k", "v")
 	id := strings.TrimSpace(c.ok("session", "create"))
-	c.agent.set(func() { c.agent.archive = snapshotArchive(t) })
+	c.agent.Set(func() { c.agent.Archive = snapshotArchive(t) })
 	snap := filepath.Join(dir, "s.snap")
 	for _, line := range []string{
 		"members", "members -detailed", "join 10.0.0.1", "leave", "force-leave -prune s2", "kv put a b", "kv get k", "kv get -recurse k",
@@ -224,8 +224,8 @@ func TestNamespaceDeletionAsksForTheName(t *testing.T) {
 func TestWhatOthersWroteCannotSteerTheTerminal(t *testing.T) {
 	c := newCLI(t)
 	c.ok("kv", "put", "k\u200b", "v")
-	c.agent.set(func() {
-		c.agent.spaces["shop"] = c.agent.space("shop", "\x1b]0;owned\x07\x1b[2J\ttab", nil)
+	c.agent.Set(func() {
+		c.agent.Spaces["shop"] = c.agent.Space("shop", "\x1b]0;owned\x07\x1b[2J\ttab", nil)
 	})
 	if got := c.ok("namespace", "list"); strings.ContainsAny(got, "\x1b\x07") {
 		t.Errorf("got %q", got)

@@ -14,10 +14,10 @@ func TestExportAndImportRoundTrip(t *testing.T) {
 	for _, format := range []string{"table", "json"} {
 		c := newCLI(t)
 		for i := range 1200 { // more than a page
-			c.agent.set(func() {
-				index := c.agent.bump()
+			c.agent.Set(func() {
+				index := c.agent.Bump()
 				key := fmt.Sprintf("n/%04d", i)
-				c.agent.pairs[key] = map[string]any{"Key": key, "Value": []byte{byte(i), 0, 255}, "Flags": i, "CreateIndex": index, "ModifyIndex": index}
+				c.agent.Pairs[key] = map[string]any{"Key": key, "Value": []byte{byte(i), 0, 255}, "Flags": i, "CreateIndex": index, "ModifyIndex": index}
 			})
 		}
 		c.ok("kv", "put", "empty")
@@ -89,9 +89,9 @@ func TestImportOutlastsALeaderThatIsGone(t *testing.T) {
 	for i := range 40 {
 		fmt.Fprintf(&b, `{"key":"k%d","value":"%s"}`+"\n", i, base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%d", i)))
 	}
-	c.agent.set(func() {
+	c.agent.Set(func() {
 		for range 60 {
-			c.agent.fail = append(c.agent.fail, 500)
+			c.agent.Fail = append(c.agent.Fail, 500)
 		}
 	})
 	r := c.in(b.String(), "kv", "import", "-", "-parallel=8")

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"github.com/debros/debros/test/fakeagent"
 	"strings"
 	"testing"
 )
@@ -9,7 +10,7 @@ import (
 // harness runs command lines against a fake agent.
 type harness struct {
 	t     *testing.T
-	agent *fakeAgent
+	agent *fakeagent.Agent
 	addr  string
 }
 
@@ -19,7 +20,7 @@ func newCLI(t *testing.T) *harness {
 		t.Setenv("DEBROS_"+name, "")
 		t.Setenv("CONSUL_"+name, "")
 	}
-	f, server := newFakeAgent()
+	f, server := fakeagent.New()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	t.Setenv("DEBROS_HTTP_ADDR", server.URL)
 	return &harness{t: t, agent: f, addr: server.URL}

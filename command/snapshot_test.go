@@ -37,7 +37,7 @@ func TestSnapshotsAreVerifiedAtEveryStep(t *testing.T) {
 	for name, bad := range map[string]string{
 		"garbage": "not really an archive", "cut short": good[:len(good)/2], "empty": "", "flipped": flip(good), "something follows": good + "x",
 	} {
-		c.agent.set(func() { c.agent.archive = bad })
+		c.agent.Set(func() { c.agent.Archive = bad })
 		c.fails(1, "snapshot", "save", file)
 		if entries, _ := os.ReadDir(filepath.Dir(file)); len(entries) != 0 {
 			t.Fatalf("%s: a bad snapshot was kept: %v", name, entries)
@@ -49,7 +49,7 @@ func TestSnapshotsAreVerifiedAtEveryStep(t *testing.T) {
 		c.contains(c.fails(1, "snapshot", "restore", file), "hint: nothing was changed")
 		os.Remove(file)
 	}
-	c.agent.set(func() { c.agent.archive = good })
+	c.agent.Set(func() { c.agent.Archive = good })
 	c.contains(c.ok("snapshot", "save", file), "Saved and verified", "index 9")
 	got, err := os.ReadFile(file)
 	if err != nil || string(got) != good {
@@ -58,7 +58,7 @@ func TestSnapshotsAreVerifiedAtEveryStep(t *testing.T) {
 	c.contains(c.ok("snapshot", "inspect", file), "2-9-1", "Rows of")
 	c.ok("snapshot", "restore", file)
 	restores := 0
-	for _, r := range c.agent.requests {
+	for _, r := range c.agent.Requests {
 		if r == "PUT /v1/snapshot" {
 			restores++
 		}

@@ -1,4 +1,7 @@
-package command
+// Package fakeagent answers as an agent does, from a map: enough to test the client and the command line
+// against faults that a real agent does not show on demand (no answer, chosen statuses, an index that
+// goes back). Only tests import it; what a real agent does is tested with a real one.
+package fakeagent
 
 import (
 	"crypto/rand"
@@ -15,40 +18,40 @@ import (
 	"time"
 )
 
-// fakeAgent answers as an agent does, from a map: enough to run the commands against (package api tests
-// itself with the same), with the index,
-// blocking, lock and session rules that the client depends on. It forgets nothing and checks no token.
-type fakeAgent struct {
+// Agent keeps the index, blocking, lock and session rules that a client depends on. It forgets nothing and checks no
+// token. Its fields are read and changed within Set.
+type Agent struct {
 	mux *http.ServeMux
 
 	mu       sync.Mutex // protects the following
-	index    uint64
-	pairs    map[string]map[string]any // the JSON of each pair
-	sessions map[string]map[string]any
-	spaces   map[string]map[string]any
+	Index    uint64
+	Pairs    map[string]map[string]any // the JSON of each pair
+	Sessions map[string]map[string]any
+	Spaces   map[string]map[string]any
 	changed  chan struct{} // closed and replaced at every change
-	stalled  bool          // answer nothing
-	fail     []int         // statuses to answer next, before anything is done
-	requests []string      // "METHOD path?query" of everything asked
-	archive  string        // what a snapshot is
+	Stalled  bool          // answer nothing
+	Fail     []int         // statuses to answer next, before anything is done
+	Requests []string      // "METHOD path?query" of everything asked
+	Archive  string        // what a snapshot is
 }
 
-func newFakeAgent() (*fakeAgent, *httptest.Server) {
-	f := &fakeAgent{
-		mux: http.NewServeMux(), index: 10, pairs: map[string]map[string]any{}, sessions: map[string]map[string]any{},
-		spaces: map[string]map[string]any{}, changed: make(chan struct{}), archive: "not really an archive",
+// New starts one on a port of its own. Close the server when done.
+func New() (*Agent, *httptest.Server) {
+	f := &Agent{
+		mux: http.NewServeMux(), Index: 10, Pairs: map[string]map[string]any{}, Sessions: map[string]map[string]any{},
+		Spaces: map[string]map[string]any{}, changed: make(chan struct{}), Archive: "not really an archive",
 	}
-	f.spaces["default"] = f.space("default", "", nil)
+	f.Spaces["default"] = f.Space("default", "", nil)
 	f.routes()
 	return f, httptest.NewServer(f)
 }
 
-func (f *fakeAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	stalled, status := f.stalled, 0
-	f.requests = append(f.requests, r.Method+" "+r.URL.RequestURI())
-	if len(f.fail) > 0 {
-		status, f.fail = f.fail[0], f.fail[1:]
+	stalled, status := f.Stalled, 0
+	f.Requests = append(f.Requests, r.Method+" "+r.URL.RequestURI())
+	if len(f.Fail) > 0 {
+		status, f.Fail = f.Fail[0], f.Fail[1:]
 	}
 	f.mu.Unlock()
 	if stalled {
@@ -66,21 +69,22 @@ func (f *fakeAgent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mux.ServeHTTP(w, r)
 }
 
-func (f *fakeAgent) set(do func()) {
+// Set does something to the agent and wakes what is blocked.
+func (f *Agent) Set(do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	do()
 }
 
 // bump makes a change; the lock is held.
-func (f *fakeAgent) bump() uint64 {
-	f.index++
+func (f *Agent) Bump() uint64 {
+	f.Index++
 	close(f.changed)
 	f.changed = make(chan struct{})
-	return f.index
+	return f.Index
 }
 
-func (f *fakeAgent) reply(w http.ResponseWriter, index uint64, v any) {
+func (f *Agent) reply(w http.ResponseWriter, index uint64, v any) {
 	w.Header().Set("X-Consul-Index", strconv.FormatUint(index, 10))
 	w.Header().Set("X-Debros-Index", strconv.FormatUint(index, 10))
 	w.Header().Set("X-Consul-KnownLeader", "true")
@@ -93,7 +97,7 @@ func (f *fakeAgent) reply(w http.ResponseWriter, index uint64, v any) {
 	json.NewEncoder(w).Encode(v)
 }
 
-func (f *fakeAgent) kv(w http.ResponseWriter, r *http.Request, key string) {
+func (f *Agent) kv(w http.ResponseWriter, r *http.Request, key string) {
 	if strings.Contains(key, "//") || strings.HasPrefix(key, "/") {
 		w.Header().Set("Location", "/v1/kv/cleaned")
 		w.WriteHeader(http.StatusTemporaryRedirect)
@@ -110,20 +114,20 @@ func (f *fakeAgent) kv(w http.ResponseWriter, r *http.Request, key string) {
 }
 
 // indexOf is the newest index below the prefix, or of the key; the lock is held.
-func (f *fakeAgent) indexOf(match func(string) bool) uint64 {
+func (f *Agent) indexOf(match func(string) bool) uint64 {
 	var newest uint64
-	for k, p := range f.pairs {
+	for k, p := range f.Pairs {
 		if match(k) {
 			newest = max(newest, p["ModifyIndex"].(uint64))
 		}
 	}
 	if newest == 0 {
-		newest = f.index
+		newest = f.Index
 	}
 	return newest
 }
 
-func (f *fakeAgent) kvGet(w http.ResponseWriter, r *http.Request, key string) {
+func (f *Agent) kvGet(w http.ResponseWriter, r *http.Request, key string) {
 	q := r.URL.Query()
 	tree := q.Has("recurse") || q.Has("keys") || q.Has("count")
 	match := func(k string) bool { return k == key || tree && strings.HasPrefix(k, key) }
@@ -149,7 +153,7 @@ func (f *fakeAgent) kvGet(w http.ResponseWriter, r *http.Request, key string) {
 		f.mu.Lock()
 	}
 	var keys []string
-	for k := range f.pairs {
+	for k := range f.Pairs {
 		if match(k) {
 			keys = append(keys, k)
 		}
@@ -176,7 +180,7 @@ func (f *fakeAgent) kvGet(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	out := []any{}
 	for _, k := range keys {
-		out = append(out, f.pairs[k])
+		out = append(out, f.Pairs[k])
 	}
 	f.reply(w, index, out)
 }
@@ -194,7 +198,7 @@ func grouped(keys []string, prefix, sep string) []string {
 	return out
 }
 
-func (f *fakeAgent) kvPut(w http.ResponseWriter, r *http.Request, key string) {
+func (f *Agent) kvPut(w http.ResponseWriter, r *http.Request, key string) {
 	value, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -206,7 +210,7 @@ func (f *fakeAgent) kvPut(w http.ResponseWriter, r *http.Request, key string) {
 	q := r.URL.Query()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	old := f.pairs[key]
+	old := f.Pairs[key]
 	ok := true
 	if q.Has("cas") {
 		var have uint64
@@ -218,7 +222,7 @@ func (f *fakeAgent) kvPut(w http.ResponseWriter, r *http.Request, key string) {
 	holder, _ := old["Session"].(string)
 	session, releases := q.Get("acquire"), q.Get("release")
 	switch {
-	case session != "" && f.sessions[session] == nil:
+	case session != "" && f.Sessions[session] == nil:
 		http.Error(w, fmt.Sprintf("invalid session %q", session), http.StatusInternalServerError)
 		return
 	case session != "":
@@ -229,10 +233,10 @@ func (f *fakeAgent) kvPut(w http.ResponseWriter, r *http.Request, key string) {
 		session = holder
 	}
 	if !ok {
-		f.reply(w, f.index, false)
+		f.reply(w, f.Index, false)
 		return
 	}
-	index := f.bump()
+	index := f.Bump()
 	p := map[string]any{"Key": key, "Value": value, "Flags": json.Number("0"), "CreateIndex": index, "ModifyIndex": index, "LockIndex": 0}
 	if len(value) == 0 {
 		p["Value"] = nil
@@ -255,31 +259,31 @@ func (f *fakeAgent) kvPut(w http.ResponseWriter, r *http.Request, key string) {
 	if ttl, err := time.ParseDuration(q.Get("ttl")); err == nil {
 		p["ExpiresAt"] = time.Now().Add(ttl).UnixNano()
 	}
-	f.pairs[key] = p
+	f.Pairs[key] = p
 	f.reply(w, index, true)
 }
 
-func (f *fakeAgent) kvDelete(w http.ResponseWriter, r *http.Request, key string) {
+func (f *Agent) kvDelete(w http.ResponseWriter, r *http.Request, key string) {
 	q := r.URL.Query()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p := f.pairs[key]; q.Has("cas") && p != nil && q.Get("cas") != strconv.FormatUint(p["ModifyIndex"].(uint64), 10) {
-		f.reply(w, f.index, false)
+	if p := f.Pairs[key]; q.Has("cas") && p != nil && q.Get("cas") != strconv.FormatUint(p["ModifyIndex"].(uint64), 10) {
+		f.reply(w, f.Index, false)
 		return
 	}
-	for k := range f.pairs {
+	for k := range f.Pairs {
 		if k == key || q.Has("recurse") && strings.HasPrefix(k, key) {
-			delete(f.pairs, k)
+			delete(f.Pairs, k)
 		}
 	}
-	f.reply(w, f.bump(), true)
+	f.reply(w, f.Bump(), true)
 }
 
 // endSession ends a session and unlocks its keys; the lock is held.
-func (f *fakeAgent) endSession(id string) {
-	delete(f.sessions, id)
-	index := f.bump()
-	for k, p := range f.pairs {
+func (f *Agent) EndSession(id string) {
+	delete(f.Sessions, id)
+	index := f.Bump()
+	for k, p := range f.Pairs {
 		if p["Session"] == id {
 			n := map[string]any{}
 			for name, v := range p {
@@ -287,22 +291,23 @@ func (f *fakeAgent) endSession(id string) {
 			}
 			delete(n, "Session")
 			n["ModifyIndex"] = index
-			f.pairs[k] = n
+			f.Pairs[k] = n
 		}
 	}
 }
 
-func (f *fakeAgent) space(name, description string, meta map[string]string) map[string]any {
-	return map[string]any{"Name": name, "Description": description, "Meta": meta, "CreateIndex": f.index, "ModifyIndex": f.index}
+// Space is the JSON of a namespace.
+func (f *Agent) Space(name, description string, meta map[string]string) map[string]any {
+	return map[string]any{"Name": name, "Description": description, "Meta": meta, "CreateIndex": f.Index, "ModifyIndex": f.Index}
 }
 
-func (f *fakeAgent) routes() {
+func (f *Agent) routes() {
 	handle := func(pattern string, h func(r *http.Request, body []byte) any) {
 		f.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.reply(w, f.index, h(r, body))
+			f.reply(w, f.Index, h(r, body))
 		})
 	}
 	handle("PUT /v1/session/create", func(_ *http.Request, body []byte) any {
@@ -315,13 +320,13 @@ func (f *fakeAgent) routes() {
 		if err != nil {
 			delay = 15 * time.Second
 		}
-		index := f.bump()
-		f.sessions[id] = map[string]any{"ID": id, "Name": in.Name, "Node": "n1", "LockDelay": delay, "Behavior": "release", "TTL": in.TTL, "CreateIndex": index, "ModifyIndex": index}
+		index := f.Bump()
+		f.Sessions[id] = map[string]any{"ID": id, "Name": in.Name, "Node": "n1", "LockDelay": delay, "Behavior": "release", "TTL": in.TTL, "CreateIndex": index, "ModifyIndex": index}
 		return map[string]string{"ID": id}
 	})
-	handle("PUT /v1/session/destroy/{id}", func(r *http.Request, _ []byte) any { f.endSession(r.PathValue("id")); return true })
+	handle("PUT /v1/session/destroy/{id}", func(r *http.Request, _ []byte) any { f.EndSession(r.PathValue("id")); return true })
 	session := func(r *http.Request, missing any) any {
-		if s := f.sessions[r.PathValue("id")]; s != nil {
+		if s := f.Sessions[r.PathValue("id")]; s != nil {
 			return []any{s}
 		}
 		return missing
@@ -330,7 +335,7 @@ func (f *fakeAgent) routes() {
 	handle("GET /v1/session/info/{id}", func(r *http.Request, _ []byte) any { return session(r, []any{}) })
 	all := func(*http.Request, []byte) any {
 		out := []any{}
-		for _, s := range f.sessions {
+		for _, s := range f.Sessions {
 			out = append(out, s)
 		}
 		return out
@@ -343,23 +348,23 @@ func (f *fakeAgent) routes() {
 			Meta              map[string]string
 		}
 		json.Unmarshal(body, &in)
-		f.bump()
-		f.spaces[in.Name] = f.space(in.Name, in.Description, in.Meta)
-		return f.spaces[in.Name]
+		f.Bump()
+		f.Spaces[in.Name] = f.Space(in.Name, in.Description, in.Meta)
+		return f.Spaces[in.Name]
 	}
 	handle("PUT /v1/namespace", put)
 	handle("PUT /v1/namespace/{name}", put)
 	handle("GET /v1/namespace/{name}", func(r *http.Request, _ []byte) any {
-		if s := f.spaces[r.PathValue("name")]; s != nil {
+		if s := f.Spaces[r.PathValue("name")]; s != nil {
 			return s
 		}
 		return nil
 	})
-	handle("DELETE /v1/namespace/{name}", func(r *http.Request, _ []byte) any { delete(f.spaces, r.PathValue("name")); f.bump(); return true })
+	handle("DELETE /v1/namespace/{name}", func(r *http.Request, _ []byte) any { delete(f.Spaces, r.PathValue("name")); f.Bump(); return true })
 	handle("GET /v1/namespaces", func(*http.Request, []byte) any {
 		out := []any{}
 		for _, name := range []string{"default", "shop"} {
-			if s := f.spaces[name]; s != nil {
+			if s := f.Spaces[name]; s != nil {
 				out = append(out, s)
 			}
 		}
@@ -370,7 +375,7 @@ func (f *fakeAgent) routes() {
 }
 
 // txn does set and check-not-exists.
-func (f *fakeAgent) txn(w http.ResponseWriter, r *http.Request) {
+func (f *Agent) txn(w http.ResponseWriter, r *http.Request) {
 	var ops []struct {
 		KV struct {
 			Verb, Key string
@@ -385,7 +390,7 @@ func (f *fakeAgent) txn(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	errs, results := []any{}, []any{}
 	for i, op := range ops {
-		if op.KV.Verb == "check-not-exists" && f.pairs[op.KV.Key] != nil {
+		if op.KV.Verb == "check-not-exists" && f.Pairs[op.KV.Key] != nil {
 			errs = append(errs, map[string]any{"OpIndex": i, "What": "key " + op.KV.Key + " exists"})
 		}
 	}
@@ -394,11 +399,11 @@ func (f *fakeAgent) txn(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(map[string]any{"Results": nil, "Errors": errs})
 		return
 	}
-	index := f.bump()
+	index := f.Bump()
 	for _, op := range ops {
 		if op.KV.Verb == "set" {
 			p := map[string]any{"Key": op.KV.Key, "Value": op.KV.Value, "Flags": json.Number("0"), "CreateIndex": index, "ModifyIndex": index, "LockIndex": 0}
-			f.pairs[op.KV.Key] = p
+			f.Pairs[op.KV.Key] = p
 			results = append(results, map[string]any{"KV": map[string]any{"Key": op.KV.Key, "CreateIndex": index, "ModifyIndex": index}})
 		}
 	}
@@ -406,7 +411,7 @@ func (f *fakeAgent) txn(w http.ResponseWriter, r *http.Request) {
 }
 
 // fixed answers what needs no state.
-func (f *fakeAgent) fixed() {
+func (f *Agent) fixed() {
 	answers := map[string]string{
 		"GET /v1/agent/self":                       `{"Config":{"NodeName":"s1","Datacenter":"dc1"},"DebugConfig":{"ClusterKey":"abc","BindAddr":"127.0.0.1"},"Stats":{"raft":{"state":"Leader","term":"2"}}}`,
 		"GET /v1/agent/members":                    `[{"Name":"s2","Addr":"10.0.0.2","Port":7946,"Status":4,"Tags":{"role":"server","dc":"dc1","id":"12D3KooWbbbbbbbbbbbbbbbb","build":"0.1.0"}},{"Name":"s1","Addr":"10.0.0.1","Port":7946,"Status":1,"Tags":{"role":"server","dc":"dc1","id":"12D3KooWaaaaaaaaaaaaaaaa","build":"0.1.0"},"ID":"12D3KooWaaaaaaaaaaaaaaaa","Role":"server"}]`,
@@ -445,7 +450,7 @@ func (f *fakeAgent) fixed() {
 	for pattern, body := range text {
 		f.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) })
 	}
-	f.mux.HandleFunc("GET /v1/snapshot", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, f.archive) })
+	f.mux.HandleFunc("GET /v1/snapshot", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, f.Archive) })
 	f.mux.HandleFunc("GET /v1/agent/metrics", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("format") == "prometheus" {
 			io.WriteString(w, "debros_raft_apply 1\n")
@@ -458,4 +463,11 @@ func (f *fakeAgent) fixed() {
 		w.WriteHeader(http.StatusTooManyRequests)
 		io.WriteString(w, `{"Healthy":false,"FailureTolerance":0,"Servers":[{"ID":"12D3KooWb","Name":"s2","SerfStatus":"failed","LastContact":"3s","Healthy":false}]}`)
 	})
+}
+
+// Asked is "METHOD path?query" of everything asked so far.
+func (f *Agent) Asked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.Requests)
 }
