@@ -26,14 +26,14 @@ const raftConnsPerPeer = 3
 func (s *Server) openRaft(layer raft.StreamLayer, notifyCh chan<- bool) error {
 	rc := s.cfg.raftConfig(notifyCh)
 	rc.Logger = logging.HCLog(s.cfg.Logger, "raft")
-	s.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	s.trans = &pipelineTransport{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider:   addressProvider{s},
 		Logger:                  rc.Logger,
 		Stream:                  layer,
 		MaxPool:                 raftConnsPerPeer,
 		Timeout:                 raftTransportTimeout,
 		MsgpackUseNewTimeFormat: true,
-	})
+	})}
 	logs, stable, err := s.openStores(rc)
 	if err != nil {
 		return err

@@ -80,6 +80,9 @@ func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 	if m.Role != structs.RoleServer || m.Status != structs.MemberAlive || m.ID == s.cfg.NodeID || s.gone.justRemoved(m.ID, time.Now()) {
 		return nil
 	}
+	if s.cfg.Dev {
+		return nil // a development server is a cluster of one; two that are joined would overwrite each other's log
+	}
 	return s.autopilot.AddServer(&autopilot.Server{
 		ID: raft.ServerID(m.ID), Name: m.Name, Address: raft.ServerAddress(serverAddress(m)),
 		NodeStatus: autopilot.NodeAlive, Version: m.Build, RaftVersion: int(raft.ProtocolVersionMax),

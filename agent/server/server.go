@@ -45,7 +45,7 @@ type Server struct {
 	raft      *raft.Raft
 	running   atomic.Pointer[raft.Raft] // the same, for what raft itself calls while it starts
 	gone      goneBook
-	trans     *raft.NetworkTransport
+	trans     *pipelineTransport
 	logs      *logStore // nil in memory
 	guard     *logGuard
 	snaps     raft.SnapshotStore
@@ -173,7 +173,9 @@ func (s *Server) Close() error {
 			}
 		}
 		s.cancel()
-		if err := s.raft.Shutdown().Error(); err != nil {
+		stopped := s.raft.Shutdown()
+		s.trans.closePipelines()
+		if err := stopped.Error(); err != nil {
 			errs = append(errs, fmt.Errorf("stop raft: %w", err))
 		}
 		if s.batch != nil {
