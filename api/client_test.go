@@ -1,29 +1,35 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/debros/debros/agent/agenttest"
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/test/fakeagent"
 )
 
 func TestCallsThatDidNothingAreRepeated(t *testing.T) {
-	client, f := newClient(t)
-	f.Set(func() { f.Fail = []int{503, 429, 503} })
+	client, f := newFrontedClient(t)
+	f.Fail(503, 429, 503)
 	if _, err := client.KV().Put(t.Context(), &api.KVPair{Key: "a"}, nil); err != nil {
 		t.Fatalf("write: %v", err)
 	}
-	f.Set(func() { f.Fail = []int{503, 503, 503, 503} })
+	f.Fail(503, 503, 503, 503)
 	_, _, err := client.KV().Get(t.Context(), "a", nil)
 	if !errors.Is(err, api.ErrNoLeader) {
 		t.Fatalf("after the last repetition: %v", err)
@@ -102,11 +108,9 @@ func TestRefusedConnectionsAreUnavailableWithAHint(t *testing.T) {
 }
 
 func TestAgentThatHangsIsGivenUpAfterTheTimeout(t *testing.T) {
-	f, server := fakeagent.New()
-	defer server.Close()
-	defer server.CloseClientConnections()
-	f.Set(func() { f.Stalled = true })
-	client, err := api.New(api.Config{Address: server.URL, Timeout: 50 * time.Millisecond, Retry: api.RetryPolicy{Max: -1}})
+	f := agenttest.NewFront(t, shared.Node())
+	f.Stall()
+	client, err := api.New(api.Config{Address: f.URL, Timeout: 50 * time.Millisecond, Retry: api.RetryPolicy{Max: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +124,7 @@ func TestAgentThatHangsIsGivenUpAfterTheTimeout(t *testing.T) {
 
 // To follow the agent's redirect would write another key than the caller named.
 func TestKeysThatAreNotCanonicalAreRefusedAndNotRewritten(t *testing.T) {
-	client, f := newClient(t)
+	client := newClient(t)
 	for _, key := range []string{"a//b", "/a"} {
 		if _, err := client.KV().Put(t.Context(), &api.KVPair{Key: key}, nil); !errors.Is(err, api.ErrInvalid) {
 			t.Errorf("put %q: %v", key, err)
@@ -129,13 +133,13 @@ func TestKeysThatAreNotCanonicalAreRefusedAndNotRewritten(t *testing.T) {
 	if _, _, err := client.KV().Get(t.Context(), "", nil); !errors.Is(err, api.ErrInvalid) {
 		t.Errorf("empty key: %v", err)
 	}
-	if len(f.Pairs) != 0 {
-		t.Errorf("written: %v", f.Pairs)
+	if n, _, err := client.KV().Count(t.Context(), "", nil); n != 0 || err != nil {
+		t.Errorf("written: %d pairs, %v", n, err)
 	}
 }
 
 func TestKeysAreEscaped(t *testing.T) {
-	client, _ := newClient(t)
+	client := newClient(t)
 	for _, key := range []string{"a b", "a?b=c", "a%2Fb", "a#b", "ä/ö", "a+b", "a:b;c", "%", "a/b/", "*"} {
 		if _, err := client.KV().Put(t.Context(), &api.KVPair{Key: key, Value: []byte(key), Flags: 1<<64 - 1}, nil); err != nil {
 			t.Errorf("put %q: %v", key, err)
@@ -149,16 +153,20 @@ func TestKeysAreEscaped(t *testing.T) {
 }
 
 func TestOptionsReachTheAgent(t *testing.T) {
-	client, f := newClient(t)
-	ctx := t.Context()
+	f := agenttest.NewFront(t, shared.Node())
+	client, err := api.New(api.Config{Address: f.URL, Retry: api.RetryPolicy{Max: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context() // the answers, most of them refusals, are not looked at
 	client.KV().Get(ctx, "k", &api.QueryOptions{Namespace: "shop", Datacenter: "dc2", Consistency: api.Stale, MinIndex: 7, Wait: 1500 * time.Millisecond, PerPage: 3, NextToken: "t"})
 	client.KV().Acquire(ctx, &api.KVPair{Key: "k", Session: "s", Flags: 9}, &api.WriteOptions{TTL: time.Minute, Namespace: "shop"})
-	client.Agent().Leave(ctx, true)
+	client.Session().Info(ctx, "n/../x", nil)
 	client.Agent().ForceLeave(ctx, "n/../x", true)
 	want := []string{
 		"GET /v1/kv/k?dc=dc2&min_index=7&next_token=t&ns=shop&per_page=3&stale=&wait=1500ms",
 		"PUT /v1/kv/k?acquire=s&flags=9&ns=shop&ttl=1m0s",
-		"PUT /v1/agent/leave?force=true",
+		"GET /v1/session/info/n%2F..%2Fx",
 		"PUT /v1/agent/force-leave/n%2F..%2Fx?prune=true",
 	}
 	if got := strings.Join(f.Asked(), "\n"); got != strings.Join(want, "\n") {
@@ -193,27 +201,27 @@ func TestTokenGoesIntoAHeader(t *testing.T) {
 }
 
 func TestDialerAndUnixSocketsCarryTheCalls(t *testing.T) {
-	_, server := fakeagent.New()
-	defer server.Close()
-	addr := server.Listener.Addr().String()
+	agent := strings.TrimPrefix(shared.Node().API.Address(), "http://")
 	client, err := api.New(api.Config{Address: "nowhere.invalid:1", Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
+		return (&net.Dialer{}).DialContext(ctx, network, agent)
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Status().Leader(t.Context(), nil); err != nil {
+	defer client.Close()
+	// The agent answers to names that it knows only, so that its refusal shows that it was reached.
+	if _, err := client.Status().Leader(t.Context(), nil); !errors.Is(err, api.ErrDenied) {
 		t.Errorf("dialer: %v", err)
 	}
-	client.Close()
 
-	f, _ := fakeagent.New()
-	path := filepath.Join(t.TempDir(), "s")
+	path := filepath.Join(t.TempDir(), "s") // an agent has none: another program's, that passes it on
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	unix := &httptest.Server{Listener: l, Config: &http.Server{Handler: f}}
+	unix := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: agent}))
+	unix.Listener.Close()
+	unix.Listener = l
 	unix.Start()
 	defer unix.Close()
 	client, err = api.New(api.Config{Address: "unix://" + path})
@@ -255,37 +263,48 @@ func TestUnknownRouteIsNotAnEmptyResult(t *testing.T) {
 	}
 }
 
+// A restored snapshot takes the state back, and a replaced cluster its index too; a watch that waited
+// for a higher index would be blind until then. The answers are scripted: no agent goes back on demand.
 func TestWatchSurvivesErrorsAndIndexesThatGoBackwards(t *testing.T) {
-	client, f := newClient(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	put := func(v string) {
-		f.Set(func() {
-			index := f.Bump()
-			f.Pairs["k"] = map[string]any{"Key": "k", "Value": []byte(v), "CreateIndex": index, "ModifyIndex": index}
-		})
+	type answer struct {
+		index  uint64
+		status int
+		value  string
 	}
-	put("one")
-	restore := func(index uint64, v string) { f.Set(func() { f.Index = index }); put(v) }
+	script := []answer{{11, 200, "one"}, {0, 503, ""}, {0, 503, ""}, {6, 200, "restored"}, {2, 200, "older"}, {3, 200, "newest"}}
+	next, reached := 0, uint64(0) // the watch asks for one thing at a time
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked, _ := strconv.ParseUint(r.URL.Query().Get("index"), 10, 64); asked > reached {
+			t.Errorf("answer %d: waits for more than index %d, at %d", next, asked, reached)
+		}
+		a := script[min(next, len(script)-1)]
+		next++
+		if a.status != 200 {
+			http.Error(w, "No cluster leader", a.status)
+			return
+		}
+		reached = a.index
+		w.Header().Set("X-Consul-Index", strconv.FormatUint(a.index, 10))
+		json.NewEncoder(w).Encode([]api.KVPair{{Key: "k", Value: []byte(a.value), ModifyIndex: a.index}})
+	}))
+	defer server.Close()
+	client, err := api.New(api.Config{Address: server.URL, Retry: api.RetryPolicy{Max: 1, WaitMin: time.Millisecond, WaitMax: time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), agenttest.Patience)
+	defer cancel()
 	var seen []string
-	for p, err := range client.KV().Watch(ctx, "k", &api.QueryOptions{Wait: 50 * time.Millisecond}) {
-		if err != nil {
-			if !errors.Is(err, api.ErrNoLeader) {
-				t.Fatal(err)
-			}
+	for p, err := range client.KV().Watch(ctx, "k", nil) {
+		switch {
+		case errors.Is(err, api.ErrNoLeader):
 			seen = append(seen, "error")
-			restore(5, "restored")
 			continue
+		case err != nil:
+			t.Fatal(err)
 		}
 		seen = append(seen, string(p.Value))
-		switch string(p.Value) {
-		case "one":
-			f.Set(func() { f.Fail = []int{503, 503, 503, 503} }) // all repetitions
-		case "restored":
-			restore(1, "older")
-		case "older":
-			put("newest") // its index is below one that the watch has seen
-		case "newest":
+		if string(p.Value) == "newest" {
 			if got := strings.Join(seen, " "); got != "one error restored older newest" {
 				t.Errorf("saw %s", got)
 			}
@@ -295,9 +314,55 @@ func TestWatchSurvivesErrorsAndIndexesThatGoBackwards(t *testing.T) {
 	t.Fatalf("the watch ended by itself after %v", seen)
 }
 
+// A read that begins to wait after the restore waits for an index that is far away: its Wait is how long
+// the watch may take to notice.
+func TestWatchSeesTheStateThatWasRestored(t *testing.T) {
+	c := agenttest.Cluster(t, 1, 0)
+	client := c.Servers[0].API
+	ctx, cancel := context.WithTimeout(t.Context(), agenttest.Patience)
+	defer cancel()
+	put := func(v string) {
+		if _, err := client.KV().Put(ctx, &api.KVPair{Key: "k", Value: []byte(v)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("one")
+	archive, _, err := client.Snapshot().Save(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	saved, err := io.ReadAll(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put("two")
+	var seen []string
+	for p, err := range client.KV().Watch(ctx, "k", &api.QueryOptions{Wait: time.Second}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, string(p.Value))
+		switch len(seen) {
+		case 1:
+			if _, err := client.Snapshot().Restore(ctx, bytes.NewReader(saved), nil); err != nil {
+				t.Fatal(err)
+			}
+		case 2:
+			put("three")
+		case 3:
+			if got := strings.Join(seen, " "); got != "two one three" {
+				t.Errorf("saw %s", got)
+			}
+			return
+		}
+	}
+	t.Fatalf("the watch ended by itself after %v", seen)
+}
+
 func TestWatchEndsAtAnErrorThatWillNotPass(t *testing.T) {
-	client, f := newClient(t)
-	f.Set(func() { f.Fail = []int{403} })
+	client, f := newFrontedClient(t)
+	f.Fail(403)
 	n := 0
 	for _, err := range client.KV().Watch(t.Context(), "k", nil) {
 		if n++; !errors.Is(err, api.ErrDenied) {

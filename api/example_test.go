@@ -1,38 +1,46 @@
 package api_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"github.com/debros/debros/agent/agenttest"
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/test/fakeagent"
 )
 
-// connect stands for api.New(api.DefaultConfig()): the examples run against an agent in the test.
+// connect stands for api.New(api.DefaultConfig()): the examples run against a real agent, s1, and each
+// has a namespace of its own there.
 func connect() (*api.Client, func()) {
-	_, server := fakeagent.New()
-	client, err := api.New(api.Config{Address: server.URL})
+	client, err := api.New(api.Config{Address: shared.Node().API.Address(), Namespace: shared.Namespace()})
 	if err != nil {
 		panic(err)
 	}
-	return client, func() { client.Close(); server.CloseClientConnections(); server.Close() }
+	return client, client.Close
+}
+
+// cluster runs servers s1, s2, … and client agents c1, c2, … for an example that changes them.
+func cluster(servers, clients int) (*agenttest.C, func()) {
+	s := &agenttest.Scope{}
+	return agenttest.Cluster(s, servers, clients), s.Close
 }
 
 func ExampleNew() {
-	_, server := fakeagent.New() // an agent
-	defer server.Close()
-	client, err := api.New(api.Config{Address: server.URL, Namespace: "default"})
+	address := shared.Node().API.Address() // such as http://127.0.0.1:5001
+	client, err := api.New(api.Config{Address: address, Namespace: "default"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	leader, err := client.Status().Leader(context.Background(), nil)
-	fmt.Println(leader, err)
-	// Output: 10.0.0.1:7001 <nil>
+	fmt.Println(leader != "", err)
+	// Output: true <nil>
 }
 
 func ExampleDefaultConfig() {
@@ -187,7 +195,7 @@ func ExampleClient_Txn() {
 	}
 	// Output:
 	// true [] <nil>
-	// false [{0 key a exists}] <nil>
+	// false [{0 key "a" exists}] <nil>
 }
 
 func ExampleClient_Session() {
@@ -202,7 +210,7 @@ func ExampleClient_Session() {
 	e, _, _ := s.Renew(ctx, id, nil)
 	fmt.Println(e.Name, e.TTL, e.LockDelay)
 	all, _, _ := s.List(ctx, nil)
-	here, _, _ := s.Node(ctx, "n1", nil)
+	here, _, _ := s.Node(ctx, "s1", nil)
 	s.Destroy(ctx, id, nil)
 	e, _, _ = s.Info(ctx, id, nil)
 	fmt.Println(len(all), len(here), e == nil)
@@ -215,9 +223,10 @@ func ExampleSession_RenewPeriodic() {
 	client, stop := connect()
 	defer stop()
 	ctx := context.Background()
-	id, _, _ := client.Session().Create(ctx, &api.SessionEntry{TTL: "50ms"}, nil) // real servers: 10s or more
-	client.Session().Destroy(ctx, id, nil)                                        // somebody ends it
-	err := client.Session().RenewPeriodic(ctx, id, 50*time.Millisecond, nil)
+	id, _, _ := client.Session().Create(ctx, &api.SessionEntry{TTL: "10s"}, nil)
+	client.Session().Destroy(ctx, id, nil) // somebody ends it
+	// Renews at a third of the time given, which may be less than the TTL but not more.
+	err := client.Session().RenewPeriodic(ctx, id, time.Second, nil)
 	fmt.Println(errors.Is(err, api.ErrNotFound))
 	// Output: true
 }
@@ -278,56 +287,84 @@ func ExampleClient_Namespaces() {
 	n, _, _ := ns.Read(ctx, "shop", nil)
 	all, _, _ := ns.List(ctx, nil)
 	_, err := ns.Delete(ctx, "shop", nil)
-	fmt.Println(n.Description, len(all), err)
-	// Output: the shop 2 <nil>
+	fmt.Println(n.Description, all[0].Name, err)
+	// Output: the shop default <nil>
 }
 
 func ExampleClient_Agent() {
-	client, stop := connect()
+	agents, stop := cluster(1, 1) // s1, a server, and c1, a client
 	defer stop()
-	ctx, a := context.Background(), client.Agent()
+	ctx, a := context.Background(), agents.Servers[0].API.Agent()
+	fmt.Println(a.Join(ctx, agents.Clients[0].GossipAddr()))
 	members, _ := a.Members(ctx, nil)
 	for _, m := range members {
 		fmt.Println(m.Name, m.Status, m.Role)
 	}
 	self, _ := a.Self(ctx)
 	version, _ := a.Version(ctx)
-	fmt.Println(self["Config"]["NodeName"], version.HumanVersion)
-	fmt.Println(a.Join(ctx, "10.0.0.3"), a.ForceLeave(ctx, "s2", true), a.Maintenance(ctx, true, "disk"), a.Leave(ctx, false))
-	report, _ := a.Reload(ctx)
-	fmt.Println(report.Changed, report.NeedsRestart)
+	fmt.Println(self["Config"]["NodeName"], version.HumanVersion != "")
 	host, _ := a.Host(ctx)
 	metrics, _ := a.Metrics(ctx)
-	fmt.Println(len(host), metrics.Gauges[0].Value)
+	fmt.Println(len(host) > 0, len(metrics.Gauges) > 0)
+	report, _ := a.Reload(ctx) // nothing was changed in its files
+	fmt.Println(report.Changed, report.NeedsRestart)
+	fmt.Println(a.Maintenance(ctx, true, "a new disk"), a.Maintenance(ctx, false, ""))
+	fmt.Println(agents.Clients[0].API.Agent().Leave(ctx, false))
+	fmt.Println(a.ForceLeave(ctx, "c1", true)) // forgotten at once
 	// Output:
-	// s2 failed server
+	// <nil>
+	// c1 alive client
 	// s1 alive server
-	// s1 0.1.0
-	// <nil> <nil> <nil> <nil>
-	// [log_level] [data_dir]
-	// 1 12
+	// s1 true
+	// true true
+	// [] []
+	// <nil> <nil>
+	// <nil>
+	// <nil>
 }
 
 func ExampleAgent_Monitor() {
 	client, stop := connect()
 	defer stop()
-	log, err := client.Agent().Monitor(context.Background(), "info", false)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel() // the stream does not end by itself
+	log, err := client.Agent().Monitor(ctx, "info", false)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer log.Close()
-	line, _ := io.ReadAll(log) // a real one does not end by itself
-	fmt.Print(string(line))
-	prom, _ := client.Agent().PrometheusMetrics(context.Background())
-	text, _ := io.ReadAll(prom)
-	prom.Close()
-	heap, _ := client.Agent().Profile(context.Background(), "heap", 0)
-	heap.Close()
-	fmt.Print(string(text))
-	// Output:
-	// 2026-01-01T00:00:00Z INFO agent: started
-	// debros_raft_apply 1
+	line, err := bufio.NewReader(log).ReadString('\n') // what was logged before comes first
+	fmt.Println(strings.Contains(line, "INFO"), err)
+	// Output: true <nil>
+}
+
+func ExampleAgent_Profile() {
+	client, stop := connect()
+	defer stop()
+	heap, err := client.Agent().Profile(context.Background(), "heap", 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer heap.Close()
+	data, err := io.ReadAll(heap) // for "go tool pprof"
+	fmt.Println(len(data) > 0, err)
+	// Output: true <nil>
+}
+
+func ExampleAgent_PrometheusMetrics() {
+	client, stop := connect()
+	defer stop()
+	metrics, err := client.Agent().PrometheusMetrics(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer metrics.Close()
+	text, err := io.ReadAll(metrics)
+	fmt.Println(strings.Contains(string(text), "debros_raft_apply"), err)
+	// Output: true <nil>
 }
 
 func ExampleClient_Catalog() {
@@ -338,15 +375,15 @@ func ExampleClient_Catalog() {
 	node, _, _ := c.Node(ctx, "s1", nil)
 	dcs, _ := c.Datacenters(ctx)
 	fmt.Println(nodes[0].Node, node.Address, dcs)
-	// Output: s1 10.0.0.1 [dc1]
+	// Output: s1 127.0.0.1 [dc1]
 }
 
 func ExampleClient_Coordinates() {
 	client, stop := connect()
 	defer stop()
-	all, _, _ := client.Coordinates().Nodes(context.Background(), nil)
-	fmt.Println(all[0].Coord.Distance(all[1].Coord))
-	// Output: 8ms
+	all, _, err := client.Coordinates().Nodes(context.Background(), nil)
+	fmt.Println(all[0].Node, all[0].Coord.Distance(all[0].Coord) < time.Millisecond, err)
+	// Output: s1 true <nil>
 }
 
 func ExampleClient_Status() {
@@ -354,32 +391,63 @@ func ExampleClient_Status() {
 	defer stop()
 	leader, _ := client.Status().Leader(context.Background(), nil)
 	peers, _ := client.Status().Peers(context.Background(), nil)
-	fmt.Println(leader, peers)
-	// Output: 10.0.0.1:7001 [10.0.0.1:7001 10.0.0.2:7001]
+	fmt.Println(len(peers), peers[0] == leader)
+	// Output: 1 true
 }
 
 func ExampleClient_Operator() {
 	client, stop := connect()
 	defer stop()
 	ctx, op := context.Background(), client.Operator()
-	raft, _ := op.RaftConfiguration(ctx, nil)
-	fmt.Println(raft.Servers[0].Node, raft.Servers[0].Leader)
-	fmt.Println(op.RaftTransferLeader(ctx, "", nil), op.RaftRemovePeer(ctx, "12D3KooWb", nil), op.RaftRemovePeerByAddress(ctx, "10.0.0.2:7001", nil))
 	cfg, _ := op.AutopilotConfig(ctx, nil)
 	cfg.ServerStabilizationTime = api.Duration(20 * time.Second)
 	ok, _ := op.CASAutopilotConfig(ctx, cfg, nil)
 	fmt.Println(ok, op.SetAutopilotConfig(ctx, cfg, nil))
 	health, _ := op.AutopilotHealth(ctx, nil)
 	state, _ := op.AutopilotState(ctx, nil)
-	fmt.Println(health.Healthy, health.Servers[0].LastContact, state.Leader)
-	rings, _ := op.KeyringList(ctx, nil)
-	fmt.Println(rings[0].NumNodes, op.KeyringInstall(ctx, "a2V5"), op.KeyringUse(ctx, "a2V5"), op.KeyringRemove(ctx, "b2xk"))
+	fmt.Println(health.Healthy, state.Leader == health.Servers[0].ID)
 	// Output:
-	// s1 true
-	// <nil> <nil> <nil>
 	// true <nil>
-	// false 3s 12D3KooWa
-	// 2 <nil> <nil> <nil>
+	// true true
+}
+
+func ExampleOperator_RaftConfiguration() {
+	servers, stop := cluster(3, 0)
+	defer stop()
+	ctx, op := context.Background(), servers.Servers[0].API.Operator()
+	raft, _ := op.RaftConfiguration(ctx, nil)
+	var followers []*api.RaftServer
+	for _, s := range raft.Servers {
+		if !s.Leader {
+			followers = append(followers, s)
+		}
+	}
+	fmt.Println(op.RaftTransferLeader(ctx, followers[0].ID, nil)) // "": to any of them
+	fmt.Println(op.RaftRemovePeer(ctx, followers[1].ID, nil))
+	err := op.RaftRemovePeerByAddress(ctx, "10.0.0.9:7001", nil) // where no server is
+	fmt.Println(errors.Is(err, api.ErrNotFound))
+	// Output:
+	// <nil>
+	// <nil>
+	// true
+}
+
+func ExampleOperator_KeyringInstall() {
+	agents, stop := cluster(1, 1)
+	defer stop()
+	ctx, op := context.Background(), agents.Servers[0].API.Operator()
+	rings, _ := op.KeyringList(ctx, nil)
+	var old string
+	for key := range rings[0].PrimaryKeys {
+		old = key
+	}
+	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)) // of crypto/rand, in real life
+	fmt.Println(op.KeyringInstall(ctx, key), op.KeyringUse(ctx, key), op.KeyringRemove(ctx, old))
+	rings, _ = op.KeyringList(ctx, nil)
+	fmt.Println(rings[0].NumNodes, rings[0].PrimaryKeys[key])
+	// Output:
+	// <nil> <nil> <nil>
+	// 2 2
 }
 
 func ExampleClient_Snapshot() {
@@ -393,7 +461,7 @@ func ExampleClient_Snapshot() {
 	}
 	data, _ := io.ReadAll(archive) // into a file, in real life
 	archive.Close()
-	_, err = s.Restore(ctx, strings.NewReader(string(data)), nil)
+	_, err = s.Restore(ctx, bytes.NewReader(data), nil)
 	fmt.Println(err)
 	// Output: <nil>
 }
@@ -401,7 +469,7 @@ func ExampleClient_Snapshot() {
 func ExampleError() {
 	client, stop := connect()
 	defer stop()
-	_, err := client.KV().Put(context.Background(), &api.KVPair{Key: "big", Value: make([]byte, 2000)}, nil)
+	_, err := client.KV().Put(context.Background(), &api.KVPair{Key: "big", Value: make([]byte, 1<<20)}, nil)
 	fmt.Println(errors.Is(err, api.ErrTooLarge))
 	var e *api.Error
 	if errors.As(err, &e) {

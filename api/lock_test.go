@@ -7,26 +7,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/debros/debros/agent/agenttest"
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/test/fakeagent"
 )
 
-func newClient(t *testing.T) (*api.Client, *fakeagent.Agent) {
-	t.Helper()
-	f, server := fakeagent.New()
-	client, err := api.New(api.Config{Address: server.URL, Retry: api.RetryPolicy{Max: 3, WaitMin: time.Millisecond, WaitMax: 5 * time.Millisecond}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close(); server.CloseClientConnections(); server.Close() })
-	return client, f
+// locker is a Lock or a Semaphore.
+type locker interface {
+	Lock(context.Context) (<-chan struct{}, uint64, error)
+	TryLock(context.Context) (<-chan struct{}, uint64, error)
 }
 
-func lockIt(t *testing.T, l interface {
-	Lock(context.Context) (<-chan struct{}, uint64, error)
-}) (<-chan struct{}, uint64) {
+func lockIt(t *testing.T, l locker) (<-chan struct{}, uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), agenttest.Patience)
 	defer cancel()
 	lost, fencing, err := l.Lock(ctx)
 	if err != nil {
@@ -45,68 +38,69 @@ func isClosed(ch <-chan struct{}) bool {
 }
 
 // The promise that a lock stands on: when the agent stops answering altogether, the holder knows that
-// the lock is lost no later than a TTL after its last successful renewal, and not before.
+// the lock is lost no later than a TTL after its last successful renewal, and not before; and until
+// then nobody else has it.
 func TestLockIsLostByItsOwnClockWhenTheNetworkHangs(t *testing.T) {
-	const ttl = 2 * time.Second // long enough that a busy machine's pauses are no lost renewals
-	for name, make := range map[string]func(*api.Client) interface {
-		Lock(context.Context) (<-chan struct{}, uint64, error)
-	}{
-		"lock": func(c *api.Client) interface {
-			Lock(context.Context) (<-chan struct{}, uint64, error)
-		} {
-			return c.Lock("l", &api.LockOptions{TTL: ttl})
-		},
-		"semaphore": func(c *api.Client) interface {
-			Lock(context.Context) (<-chan struct{}, uint64, error)
-		} {
-			return c.Semaphore("l", 2, &api.LockOptions{TTL: ttl})
+	const ttl = 10 * time.Second // servers refuse less
+	for name, locked := range map[string]func(*api.Client) locker{
+		"lock": func(c *api.Client) locker { return c.Lock("l", &api.LockOptions{TTL: ttl, LockDelay: api.NoLockDelay}) },
+		"semaphore": func(c *api.Client) locker {
+			return c.Semaphore("l", 1, &api.LockOptions{TTL: ttl, LockDelay: api.NoLockDelay})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, f := newClient(t)
-			lost, _ := lockIt(t, make(client))
+			client, f := newFrontedClient(t)
+			lost, _ := lockIt(t, locked(client))
 			// Held for longer than a TTL while the agent answers: it is renewed.
 			select {
 			case <-lost:
 				t.Fatal("lost while the agent answered")
-			case <-time.After(ttl + ttl/2):
+			case <-time.After(ttl + ttl/10):
 			}
-			f.Set(func() { f.Stalled = true })
+			f.Stall()
 			stalled := time.Now()
 			select {
 			case <-lost:
-			case <-time.After(ttl + 5*time.Second):
+			case <-time.After(ttl + agenttest.Patience):
 				t.Fatal("still believed to be held long after its TTL")
 			}
-			if took := time.Since(stalled); took > ttl+ttl/2 {
+			if took := time.Since(stalled); took > ttl+ttl/4 {
 				t.Errorf("noticed after %s, more than a TTL of %s", took, ttl)
 			}
-			f.Set(func() { f.Stalled = false })
+			other := namespaced(t, shared.Node().API.Address(), f.namespace)
+			if _, _, err := locked(other).TryLock(t.Context()); !errors.Is(err, api.ErrLockTaken) {
+				t.Errorf("another holder as soon as it was lost: %v", err)
+			}
 		})
 	}
 }
 
 func TestLockIsLostWhenItsSessionOrKeyGoes(t *testing.T) {
-	for name, lose := range map[string]func(*fakeagent.Agent){
-		"session ends": func(f *fakeagent.Agent) {
-			for id := range f.Sessions {
-				f.EndSession(id)
+	for name, lose := range map[string]func(*api.Client) error{
+		"session ends": func(c *api.Client) error {
+			p, _, err := c.KV().Get(t.Context(), "l", nil)
+			if err != nil {
+				return err
 			}
+			_, err = c.Session().Destroy(t.Context(), p.Session, nil)
+			return err
 		},
-		"key deleted": func(f *fakeagent.Agent) { delete(f.Pairs, "l"); f.Bump() },
+		"key deleted": func(c *api.Client) error { _, err := c.KV().Delete(t.Context(), "l", nil); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, f := newClient(t)
-			lock := client.Lock("l", nil)
+			client := newClient(t)
+			lock := client.Lock("l", &api.LockOptions{LockDelay: api.NoLockDelay})
 			lost, _ := lockIt(t, lock)
 			if isClosed(lost) {
 				t.Fatal("lost at once")
 			}
-			f.Set(func() { lose(f) })
+			if err := lose(client); err != nil {
+				t.Fatal(err)
+			}
 			select {
 			case <-lost:
-			case <-time.After(5 * time.Second):
+			case <-time.After(5 * time.Second): // by itself it would take the TTL of 15
 				t.Fatal("not noticed")
 			}
 			// The same Lock can be taken again.
@@ -121,7 +115,7 @@ func TestLockIsLostWhenItsSessionOrKeyGoes(t *testing.T) {
 }
 
 func TestLockHasOneHolderAndGrowingTokens(t *testing.T) {
-	client, _ := newClient(t)
+	client := newClient(t)
 	const rounds, workers = 5, 4
 	var mu sync.Mutex
 	holders, last := 0, uint64(0)
@@ -155,7 +149,7 @@ func TestLockHasOneHolderAndGrowingTokens(t *testing.T) {
 }
 
 func TestSemaphoreNeverHasMoreHoldersThanItsLimit(t *testing.T) {
-	client, _ := newClient(t)
+	client := newClient(t)
 	const limit = 2
 	var mu sync.Mutex
 	holders, most := 0, 0
@@ -192,7 +186,7 @@ func TestSemaphoreNeverHasMoreHoldersThanItsLimit(t *testing.T) {
 }
 
 func TestLockWaitEndsWithItsContext(t *testing.T) {
-	client, _ := newClient(t)
+	client := newClient(t)
 	lockIt(t, client.Lock("l", nil))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -203,7 +197,7 @@ func TestLockWaitEndsWithItsContext(t *testing.T) {
 }
 
 func TestLockRefusesAKeyThatHoldsSomethingElse(t *testing.T) {
-	client, _ := newClient(t)
+	client := newClient(t)
 	if _, err := client.KV().Put(t.Context(), &api.KVPair{Key: "l", Value: []byte("data")}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -214,13 +208,13 @@ func TestLockRefusesAKeyThatHoldsSomethingElse(t *testing.T) {
 }
 
 func TestRenewPeriodicGivesUpWhenTheTTLHasPassed(t *testing.T) {
-	client, f := newClient(t)
+	client, f := newFrontedClient(t)
 	id, _, err := client.Session().Create(t.Context(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Set(func() { f.Stalled = true })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	f.Stall()
+	ctx, cancel := context.WithTimeout(t.Context(), agenttest.Patience)
 	defer cancel()
 	if err := client.Session().RenewPeriodic(ctx, id, 200*time.Millisecond, nil); !errors.Is(err, api.ErrNotFound) {
 		t.Fatalf("got %v", err)

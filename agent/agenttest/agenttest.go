@@ -1,9 +1,10 @@
 // Package agenttest runs agents in the process of a test: every port on loopback and chosen by the
 // kernel, gossip and autopilot fast enough to wait for, data directories that go with the test.
 //
-// Contract: what it starts ends with the test. A failure to start or a wait that runs out fails the
-// test. The agents are the real ones; only intervals differ, and a server with a data directory is
-// as durable as in production.
+// Contract: what it starts ends with the test, or with its Scope. A failure to start or a wait that
+// runs out fails the test. The agents are the real ones; only intervals differ, and a server with a
+// data directory is as durable as in production. Faults that a healthy agent does not show come from a
+// Front before it.
 package agenttest
 
 import (
@@ -14,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"testing"
 	"time"
 
 	"github.com/debros/debros/agent"
@@ -58,7 +58,7 @@ type Node struct {
 func Key() string { return creds.GenerateClusterKey().Encode() }
 
 // Start runs an agent and fails the test if it does not start. Shutdown is left to the test's end.
-func Start(t testing.TB, s Spec) *Node {
+func Start(t T, s Spec) *Node {
 	t.Helper()
 	n, err := TryStart(t, s)
 	if err != nil {
@@ -68,7 +68,7 @@ func Start(t testing.TB, s Spec) *Node {
 }
 
 // TryStart is Start for agents that may be refused.
-func TryStart(t testing.TB, s Spec) (*Node, error) {
+func TryStart(t T, s Spec) (*Node, error) {
 	t.Helper()
 	if s.Dir == "" && s.Server {
 		s.Dir = t.TempDir()
@@ -164,7 +164,7 @@ func (n *Node) GossipAddr() string {
 }
 
 // Restart runs the agent again on the same data directory; change may adjust the Spec and may be nil.
-func (n *Node) Restart(t testing.TB, change func(*Spec)) *Node {
+func (n *Node) Restart(t T, change func(*Spec)) *Node {
 	t.Helper()
 	n.Shutdown()
 	s := n.Spec
@@ -175,7 +175,7 @@ func (n *Node) Restart(t testing.TB, change func(*Spec)) *Node {
 }
 
 // Log is the agent's log so far, for tests that look for a line.
-func (n *Node) Log(t testing.TB) string {
+func (n *Node) Log(t T) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -194,7 +194,7 @@ func (n *Node) Log(t testing.TB) string {
 }
 
 // Eventually polls until ok, and fails the test when Patience runs out.
-func Eventually(t testing.TB, what string, ok func() bool) {
+func Eventually(t T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(Patience)
 	for !ok() {

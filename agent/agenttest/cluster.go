@@ -4,13 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"testing"
 	"time"
 )
 
 // C is a cluster that shares one cluster_key.
 type C struct {
-	t       testing.TB
+	t       T
 	Key     string
 	Servers []*Node
 	Clients []*Node
@@ -19,7 +18,7 @@ type C struct {
 // Cluster starts servers s1, s2, … and clients c1, c2, … that join the first server, and waits until
 // they have a leader, see each other and stand in the catalog. change may adjust each Spec before it
 // starts.
-func Cluster(t testing.TB, servers, clients int, change ...func(*Spec)) *C {
+func Cluster(t T, servers, clients int, change ...func(*Spec)) *C {
 	t.Helper()
 	c := &C{t: t, Key: Key()}
 	add := func(list *[]*Node, s Spec) {
@@ -113,7 +112,7 @@ func (c *C) Follower() *Node {
 			return n
 		}
 	}
-	c.t.Fatal("the cluster has one server only")
+	c.t.Fatalf("the cluster has one server only")
 	return nil
 }
 
