@@ -47,10 +47,9 @@ var layout = map[string][]string{
 	"command": {"agent", "agent/config", "agent/server", "api", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version",
 		"state/archive", "state/fsm", "structs"},
 
-	"test":           {}, // only tests: they run binaries
-	"test/fakeagent": {},
-	"test/harness":   {"api"},
-	"test/bench":     {"api", "test/harness"},
+	"test":         {}, // only tests: they run binaries
+	"test/harness": {"api"},
+	"test/bench":   {"api", "test/harness"},
 }
 
 type pkg struct {

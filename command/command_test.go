@@ -3,10 +3,14 @@ package command
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/debros/debros/agent/agenttest"
+	"github.com/debros/debros/api"
 )
 
 func TestKVCommandsWriteReadListAndDelete(t *testing.T) {
@@ -88,8 +92,8 @@ func TestCommandLinesThatMakeNoSenseEndWithStatus2(t *testing.T) {
 			t.Errorf("debros %s: nothing on stderr", line)
 		}
 	}
-	if len(c.agent.Requests) > 0 {
-		t.Errorf("the agent was asked: %v", c.agent.Requests)
+	if asked := c.front.Asked(); len(asked) > 0 {
+		t.Errorf("the agent was asked: %v", asked)
 	}
 }
 
@@ -114,8 +118,8 @@ func TestErrorsHaveAMessageAndAHint(t *testing.T) {
 		t.Errorf("colours without a terminal: %q", got)
 	}
 	c.contains(c.fails(1, "members", "-http-addr=ftp://x"), "scheme", "hint: check -http-addr")
-	c.contains(c.fails(1, "kv", "put", "big", strings.Repeat("x", 2000)), "larger than the limit of 1000 bytes")
-	c.agent.Set(func() { c.agent.Fail = []int{403} })
+	c.contains(c.fails(1, "kv", "put", "big", strings.Repeat("x", 1<<20)), "the limit is 524288 bytes", "hint: ")
+	c.front.Fail(403)
 	c.contains(c.fails(1, "members"), "hint: wait")
 }
 
@@ -125,7 +129,7 @@ func TestFlagsCountMoreThanTheEnvironment(t *testing.T) {
 	t.Setenv("DEBROS_HTTP_TOKEN", "env-token")
 	c.run("kv", "get", "k", "-stale")
 	c.run("kv", "get", "-ns=flag", "k")
-	c.contains(strings.Join(c.agent.Requests, "\n"), "/v1/kv/k?ns=env&stale=", "/v1/kv/k?ns=flag")
+	c.contains(strings.Join(c.front.Asked(), "\n"), "/v1/kv/k?ns=env&stale=", "/v1/kv/k?ns=flag")
 	f := commonFlags{tokenFile: "f"}
 	if cfg := f.config(); cfg.Token != "" || cfg.TokenFile != "f" {
 		t.Errorf("-token-file loses to DEBROS_HTTP_TOKEN: %+v", cfg)
@@ -147,7 +151,9 @@ func TestFlagsMayStandAnywhereButNotBehindAChild(t *testing.T) {
 
 // Every command with a result gives JSON on request.
 func TestEveryResultIsJSONOnRequest(t *testing.T) {
-	c := newCLI(t)
+	cluster := agenttest.Cluster(t, 3, 1)
+	leader := cluster.Leader()
+	c := newCLIFor(t, leader, "")
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		p := filepath.Join(dir, name)
@@ -158,19 +164,23 @@ func TestEveryResultIsJSONOnRequest(t *testing.T) {
 	}
 	c.ok("kv", "put", "k", "v")
 	id := strings.TrimSpace(c.ok("session", "create"))
-	c.agent.Set(func() { c.agent.Archive = snapshotArchive(t) })
 	snap := filepath.Join(dir, "s.snap")
+	key := strings.TrimSpace(c.ok("keygen"))
+	client, follower := cluster.Clients[0], cluster.Follower()
+	agenttest.Eventually(t, "coordinates of both", func() bool { return c.run("rtt", follower.Spec.Name, "c1").status == 0 })
 	for _, line := range []string{
-		"members", "members -detailed", "join 10.0.0.1", "leave", "force-leave -prune s2", "kv put a b", "kv get k", "kv get -recurse k",
+		"members", "members -detailed", "join " + client.GossipAddr(), "kv put a b", "kv get k", "kv get -recurse k",
 		"kv get -keys k", "kv get -count k", "kv list", "kv export", "kv delete a", "session create", "session list", "session info " + id,
 		"session renew " + id, "session destroy " + id, "namespace create -description=x -meta=a=b shop", "namespace list", "namespace read shop",
-		"namespace update shop", "namespace delete -yes shop", "operator raft list-peers", "operator raft remove-peer -id=x",
-		"operator raft transfer-leader", "operator autopilot get-config", "operator autopilot set-config -min-quorum=3",
-		"operator autopilot state", "snapshot save " + snap, "snapshot inspect " + snap, "snapshot restore " + snap, "keygen", "keyring", "keyring -use=x",
-		"reload", "info", "rtt s1 s2", "rtt s2", "version", "watch -once -key=k", "watch -once -prefix=k",
+		"namespace update shop", "namespace delete -yes shop", "operator raft list-peers",
+		"operator autopilot get-config", "operator autopilot set-config -min-quorum=3", "operator autopilot health",
+		"operator autopilot state", "snapshot save " + snap, "snapshot inspect " + snap, "snapshot restore " + snap, "keygen", "keyring", "keyring -install=" + key, "keyring -use=" + key,
+		"reload", "info", "rtt " + follower.Spec.Name + " c1", "rtt c1", "version", "watch -once -key=k", "watch -once -prefix=k",
 		"txn " + file("txn.json", `[{"KV":{"Verb":"set","Key":"t","Value":"eA=="}}]`),
 		"kv import " + file("pairs.json", `[{"key":"i","flags":0,"value":"eA=="}]`),
 		"debug -duration=1ms -output=" + filepath.Join(dir, "d.tar.gz"),
+		"leave -http-addr=" + client.API.Address(), "force-leave -prune c1",
+		"operator raft transfer-leader", "operator raft remove-peer -id=" + string(leader.Member.ID), // a follower by now
 	} {
 		out := c.ok(append(strings.Fields(line), "-format=json")...)
 		if strings.HasPrefix(line, "watch") {
@@ -184,27 +194,38 @@ func TestEveryResultIsJSONOnRequest(t *testing.T) {
 }
 
 func TestTablesShowTheCluster(t *testing.T) {
-	c := newCLI(t)
-	got := c.ok("members")
-	c.contains(got, "Node  Address", "s1    10.0.0.1:7946  alive   server", "s2    10.0.0.2:7946  failed")
-	if strings.Contains(c.ok("members", "-status=alive"), "s2") {
+	// A dead server would be cleaned up, and the rest be healthy again.
+	cluster := agenttest.Cluster(t, 3, 0, func(s *agenttest.Spec) {
+		s.HCL = "autopilot { cleanup_dead_servers = false }"
+		s.Env = map[string]string{}
+	})
+	leader, dead := cluster.Leader(), cluster.Follower()
+	c := newCLIFor(t, leader, "")
+	agenttest.Eventually(t, "coordinates of all", func() bool { return c.run("rtt", leader.Spec.Name, dead.Spec.Name).status == 0 })
+	dead.Shutdown()
+	agenttest.Eventually(t, dead.Spec.Name+" to be failed", func() bool { return c.run("members", "-status=failed").status == 0 })
+	row := func(n *agenttest.Node, status string) string {
+		return fmt.Sprintf("%-4s  %-15s  %-6s  server", n.Spec.Name, n.GossipAddr(), status)
+	}
+	c.contains(c.ok("members"), "Node  Address", row(leader, "alive"), row(dead, "failed"))
+	if strings.Contains(c.ok("members", "-status=alive"), dead.GossipAddr()) {
 		t.Error("-status shows others")
 	}
 	if r := c.run("members", "-status=left"); r.status != 1 || r.stderr != "" {
 		t.Errorf("no such member: %+v", r)
 	}
-	c.contains(c.ok("members", "-detailed"), "build=0.1.0,dc=dc1")
-	c.contains(c.ok("operator", "raft", "list-peers"), "leader", "follower", "42", "2\n")
-	if r := c.run("operator", "autopilot", "health"); r.status != 1 {
-		t.Errorf("an unhealthy cluster: %+v", r)
-	} else {
-		c.contains(r.stdout, "Healthy: false")
-	}
-	c.contains(c.ok("info"), "raft:\n\tstate = Leader\n")
-	c.contains(c.ok("rtt", "s1", "s2"), "s1 <-> s2: 8.000 ms")
+	c.contains(c.ok("members", "-detailed"), "dc=dc1")
+	c.contains(c.ok("operator", "raft", "list-peers"), "leader", "follower")
+	agenttest.Eventually(t, "the cluster to be unhealthy", func() bool {
+		r := c.run("operator", "autopilot", "health")
+		return r.status == 1 && strings.Contains(r.stdout, "Healthy: false")
+	})
+	c.contains(c.ok("info"), "raft:\n", "\tstate = Leader\n")
+	c.contains(c.ok("rtt", leader.Spec.Name, dead.Spec.Name), leader.Spec.Name+" <-> "+dead.Spec.Name+": ", " ms\n")
 	c.contains(c.fails(1, "rtt", "s1", "s9"), "no coordinate")
-	c.contains(c.ok("keyring"), "a2V5", "2/2")
-	c.contains(c.ok("reload"), "Changed: log_level", "Needs a restart: data_dir")
+	c.contains(c.ok("keyring"), "dc1", "2/2")
+	leader.Spec.Env["DEBROS_LOG_LEVEL"], leader.Spec.Env["DEBROS_DATACENTER"] = "debug", "dc2"
+	c.contains(c.ok("reload"), "Changed: log_level", "Needs a restart: datacenter")
 }
 
 func TestNamespaceDeletionAsksForTheName(t *testing.T) {
@@ -223,10 +244,11 @@ func TestNamespaceDeletionAsksForTheName(t *testing.T) {
 
 func TestWhatOthersWroteCannotSteerTheTerminal(t *testing.T) {
 	c := newCLI(t)
-	c.ok("kv", "put", "k\u200b", "v")
-	c.agent.Set(func() {
-		c.agent.Spaces["shop"] = c.agent.Space("shop", "\x1b]0;owned\x07\x1b[2J\ttab", nil)
-	})
+	hostile := &api.Namespace{Name: "hostile", Description: "\x1b]0;owned\x07\x1b[2J\ttab"}
+	if _, _, err := c.api.Namespaces().Create(t.Context(), hostile, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer c.api.Namespaces().Delete(t.Context(), hostile.Name, nil)
 	if got := c.ok("namespace", "list"); strings.ContainsAny(got, "\x1b\x07") {
 		t.Errorf("got %q", got)
 	}

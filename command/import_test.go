@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,12 +14,12 @@ import (
 func TestExportAndImportRoundTrip(t *testing.T) {
 	for _, format := range []string{"table", "json"} {
 		c := newCLI(t)
+		var b strings.Builder
 		for i := range 1200 { // more than a page
-			c.agent.Set(func() {
-				index := c.agent.Bump()
-				key := fmt.Sprintf("n/%04d", i)
-				c.agent.Pairs[key] = map[string]any{"Key": key, "Value": []byte{byte(i), 0, 255}, "Flags": i, "CreateIndex": index, "ModifyIndex": index}
-			})
+			fmt.Fprintf(&b, `{"key":"n/%04d","flags":%d,"value":"%s"}`+"\n", i, i, base64.StdEncoding.EncodeToString([]byte{byte(i), 0, 255}))
+		}
+		if r := c.in(b.String(), "kv", "import", "-"); r.status != 0 {
+			t.Fatal(r)
 		}
 		c.ok("kv", "put", "empty")
 		file := filepath.Join(t.TempDir(), "export")
@@ -89,11 +90,7 @@ func TestImportOutlastsALeaderThatIsGone(t *testing.T) {
 	for i := range 40 {
 		fmt.Fprintf(&b, `{"key":"k%d","value":"%s"}`+"\n", i, base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%d", i)))
 	}
-	c.agent.Set(func() {
-		for range 60 {
-			c.agent.Fail = append(c.agent.Fail, 500)
-		}
-	})
+	c.front.Fail(slices.Repeat([]int{500}, 60)...)
 	r := c.in(b.String(), "kv", "import", "-", "-parallel=8")
 	if r.status != 0 || !strings.Contains(r.stdout, "Imported 40 pairs") {
 		t.Fatal(r)
@@ -207,7 +204,7 @@ kv "set" "b" { value_base64 = "eA==" }
 		t.Errorf("got %q", got)
 	}
 	r := c.in(hcl, "txn", "-")
-	if r.status != 1 || !strings.Contains(r.stdout, "key a exists") || !strings.Contains(r.stderr, "nothing was done") {
+	if r.status != 1 || !strings.Contains(r.stdout, `key "a" exists`) || !strings.Contains(r.stderr, "nothing was done") {
 		t.Errorf("got %+v", r)
 	}
 	ops, err := parseTxn("f", []byte(hcl))

@@ -19,8 +19,8 @@ func TestLockRunsTheChildWithATokenAndEndsAsItDoes(t *testing.T) {
 	c.fails(7, "lock", "jobs", "sh", "-c", "exit 7")
 	c.fails(128+9, "lock", "jobs", "sh", "-c", "kill -9 $$")
 	c.contains(c.fails(1, "lock", "jobs", "/nonexistent"), "debros: run /nonexistent")
-	if len(c.agent.Sessions) != 0 {
-		t.Errorf("%d sessions are left", len(c.agent.Sessions))
+	if left := c.ok("session", "list", "-format=json"); left != "[]\n" {
+		t.Errorf("sessions are left: %s", left)
 	}
 	c.ok("lock", "-n=2", "places", "true")
 }
@@ -34,11 +34,7 @@ func TestLockKillsTheChildWhenTheLockIsLost(t *testing.T) {
 		done <- c.run("lock", "-kill-after=100ms", "jobs", "sh", "-c", `trap "" TERM; echo $$ > `+pid+`.tmp; mv `+pid+`.tmp `+pid+`; sleep 60 & wait; sleep 60`)
 	}()
 	waitFor(t, func() bool { _, err := os.Stat(pid); return err == nil })
-	c.agent.Set(func() {
-		for id := range c.agent.Sessions {
-			c.agent.EndSession(id)
-		}
-	})
+	c.endSessions()
 	select {
 	case r := <-done:
 		if r.status != 1 || !strings.Contains(r.stderr, "the lock was lost") {
@@ -74,7 +70,7 @@ func TestWatchReportsChangesAndRunsHandlers(t *testing.T) {
 	if r.status != 0 || !strings.Contains(r.stderr, "the handler ended with exit status 1") {
 		t.Errorf("failing handler: %+v", r)
 	}
-	c.agent.Set(func() { c.agent.Fail = []int{403} })
+	c.front.Fail(403)
 	c.fails(1, "watch", "-key=k")
 }
 

@@ -2,28 +2,58 @@ package command
 
 import (
 	"bytes"
-	"github.com/debros/debros/test/fakeagent"
 	"strings"
 	"testing"
+
+	"github.com/debros/debros/agent/agenttest"
+	"github.com/debros/debros/api"
 )
 
-// harness runs command lines against a fake agent.
+// shared is a real agent for all tests that leave it as it is. TestMain closes it.
+var shared agenttest.Shared
+
+// harness runs command lines in this process, against a real agent with a Front before it.
 type harness struct {
 	t     *testing.T
-	agent *fakeagent.Agent
-	addr  string
+	front *agenttest.Front
+	api   *api.Client // of the same namespace, past the front
 }
 
+// newCLI runs command lines in a namespace of the test's.
 func newCLI(t *testing.T) *harness {
+	t.Helper()
+	return newCLIFor(t, shared.Node(), shared.Namespace())
+}
+
+func newCLIFor(t *testing.T, n *agenttest.Node, namespace string) *harness {
 	t.Helper()
 	for _, name := range []string{"HTTP_ADDR", "HTTP_TOKEN", "HTTP_TOKEN_FILE", "NAMESPACE", "DATACENTER", "CACERT", "CLIENT_CERT", "CLIENT_KEY", "HTTP_SSL", "HTTP_SSL_VERIFY", "TLS_SERVER_NAME"} {
 		t.Setenv("DEBROS_"+name, "")
 		t.Setenv("CONSUL_"+name, "")
 	}
-	f, server := fakeagent.New()
-	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	t.Setenv("DEBROS_HTTP_ADDR", server.URL)
-	return &harness{t: t, agent: f, addr: server.URL}
+	f := agenttest.NewFront(t, n)
+	t.Setenv("DEBROS_HTTP_ADDR", f.URL)
+	t.Setenv("DEBROS_NAMESPACE", namespace)
+	client, err := api.New(api.Config{Address: n.API.Address(), Namespace: namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return &harness{t: t, front: f, api: client}
+}
+
+// endSessions ends every session of the namespace.
+func (c *harness) endSessions() {
+	c.t.Helper()
+	all, _, err := c.api.Session().List(c.t.Context(), nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, s := range all {
+		if _, err := c.api.Session().Destroy(c.t.Context(), s.ID, nil); err != nil {
+			c.t.Fatal(err)
+		}
+	}
 }
 
 type result struct {

@@ -25,9 +25,17 @@ import (
 // TestMain makes this test binary answer as "debros" too: scripts run the real command line in a
 // process of its own, against real agents.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tests{m}, map[string]func(){
 		"debros": func() { os.Exit(Main(os.Args[1:])) },
 	})
+}
+
+// tests closes the agent that they share, since testscript.Main exits.
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int {
+	defer shared.Close()
+	return t.m.Run()
 }
 
 // TestScripts runs testdata/script/*.txtar. Beside what testscript has, a script may say:

