@@ -80,11 +80,10 @@ func validateJSON(c *call, warnings []config.Warning, err error) error {
 func problems(ps []config.Problem) []problem {
 	out := make([]problem, 0, len(ps))
 	for _, p := range ps {
-		q := problem{Line: p.Source.Line, Column: p.Source.Column, Source: p.Source.String(), Key: p.Key, Message: p.Message, Hint: p.Hint}
-		if p.Source.Kind == config.FromFile {
-			q.File = p.Source.Name
-		}
-		out = append(out, q)
+		out = append(out, problem{
+			File: p.Source.File(), Line: p.Source.Line, Column: p.Source.Column, Source: p.Source.String(),
+			Key: p.Key, Message: p.Message, Hint: p.Hint,
+		})
 	}
 	return out
 }

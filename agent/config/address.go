@@ -10,6 +10,8 @@ import (
 
 	"github.com/hashicorp/go-sockaddr"
 	"github.com/hashicorp/go-sockaddr/template"
+
+	"github.com/debros/debros/agent/config/settings"
 )
 
 // Addresses are what the address keys came to.
@@ -134,7 +136,7 @@ func (e environment) resolve(s string) ([]netip.Addr, error) {
 		}
 		var err error
 		if text, err = e.expand(s); err != nil {
-			return nil, fmt.Errorf("template %s: %w", shown(s), err)
+			return nil, fmt.Errorf("template %s: %w", settings.Quote(s), err)
 		}
 	}
 	var out []netip.Addr
@@ -146,13 +148,13 @@ func (e environment) resolve(s string) ([]netip.Addr, error) {
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s is not an IP address", shown(w))
+			return nil, fmt.Errorf("%s is not an IP address", settings.Quote(w))
 		}
 		out = append(out, a.Unmap())
 	}
 	if len(out) == 0 {
 		if text != s {
-			return nil, fmt.Errorf("template %s matches no address of this host", shown(s))
+			return nil, fmt.Errorf("template %s matches no address of this host", settings.Quote(s))
 		}
 		return nil, errors.New("no address")
 	}

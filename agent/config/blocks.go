@@ -25,18 +25,19 @@ type TLSHTTP struct {
 	CAFile   string `hcl:"ca_file" doc:"PEM file of authorities. Set: only clients with a certificate signed by one of them are served."`
 }
 
-// Limits on one request or one client. "Client" is an IP address.
+// Limits on one request or one client. "Client" is an IP address. A value or a transaction travels in
+// one log entry, which every server holds in memory a few times over: hence their highest limits.
 type Limits struct {
-	KVValueBytesMax             int           `hcl:"kv_value_bytes_max" default:"524288" reload:"true" doc:"Bytes of one value of the key-value store."`
-	TxnOpsMax                   int           `hcl:"txn_ops_max" default:"128" reload:"true" doc:"Operations of one transaction."`
-	TxnBytesMax                 int           `hcl:"txn_bytes_max" default:"1048576" reload:"true" doc:"Bytes of the keys and values of one transaction together."`
-	SnapshotBytesMax            int64         `hcl:"snapshot_bytes_max" default:"17179869184" doc:"Bytes of a snapshot archive to restore."`
-	HTTPMaxConnsPerClient       int           `hcl:"http_max_conns_per_client" default:"4096" doc:"HTTP connections of one client."`
-	HTTPBlockedWatchesPerClient int           `hcl:"http_blocked_watches_per_client" default:"1024" doc:"Blocking queries and log streams of one client at a time."`
-	RPCRate                     float64       `hcl:"rpc_rate" reload:"true" doc:"Requests a second that this agent sends to servers for others. 0 = no limit."`
-	RPCBurst                    int           `hcl:"rpc_burst" default:"1000" reload:"true" doc:"Requests at once beyond rpc_rate."`
-	RPCMaxConnsPerClient        int           `hcl:"rpc_max_conns_per_client" default:"256" doc:"Connections of one client to a server's port."`
-	RPCHandshakeTimeout         time.Duration `hcl:"rpc_handshake_timeout" default:"5s" doc:"Time for a new connection to a server's port to prove who it is."`
+	KVValueBytesMax             int           `hcl:"kv_value_bytes_max" default:"524288" min:"1" max:"16777216" reload:"true" doc:"Bytes of one value of the key-value store."`
+	TxnOpsMax                   int           `hcl:"txn_ops_max" default:"128" min:"1" max:"65536" reload:"true" doc:"Operations of one transaction."`
+	TxnBytesMax                 int           `hcl:"txn_bytes_max" default:"1048576" min:"1" max:"33554432" reload:"true" doc:"Bytes of the keys and values of one transaction together."`
+	SnapshotBytesMax            int64         `hcl:"snapshot_bytes_max" default:"17179869184" min:"1" doc:"Bytes of a snapshot archive to restore."`
+	HTTPMaxConnsPerClient       int           `hcl:"http_max_conns_per_client" default:"4096" min:"1" doc:"HTTP connections of one client."`
+	HTTPBlockedWatchesPerClient int           `hcl:"http_blocked_watches_per_client" default:"1024" min:"1" doc:"Blocking queries and log streams of one client at a time."`
+	RPCRate                     float64       `hcl:"rpc_rate" min:"0" reload:"true" doc:"Requests a second that this agent sends to servers for others. 0 = no limit."`
+	RPCBurst                    int           `hcl:"rpc_burst" default:"1000" min:"1" reload:"true" doc:"Requests at once beyond rpc_rate."`
+	RPCMaxConnsPerClient        int           `hcl:"rpc_max_conns_per_client" default:"256" min:"1" doc:"Connections of one client to a server's port."`
+	RPCHandshakeTimeout         time.Duration `hcl:"rpc_handshake_timeout" default:"5s" min:"100ms" doc:"Time for a new connection to a server's port to prove who it is."`
 }
 
 // HTTPConfig says under which names, and from which pages, browsers may call the HTTP API.
@@ -47,9 +48,9 @@ type HTTPConfig struct {
 
 // Performance is timing.
 type Performance struct {
-	RaftMultiplier int           `hcl:"raft_multiplier" flag:"raft-multiplier" default:"1" doc:"Scales Raft's timeouts, 1 to 10: 1 notices a dead leader in about a second; more for slow networks."`
-	LeaveDrainTime time.Duration `hcl:"leave_drain_time" default:"5s" reload:"true" doc:"How long a leaving server still answers."`
-	RPCHoldTimeout time.Duration `hcl:"rpc_hold_timeout" default:"7s" doc:"How long a request waits for a leader before it fails."`
+	RaftMultiplier int           `hcl:"raft_multiplier" flag:"raft-multiplier" default:"1" min:"1" max:"10" doc:"Scales Raft's timeouts, 1 to 10: 1 notices a dead leader in about a second; more for slow networks."`
+	LeaveDrainTime time.Duration `hcl:"leave_drain_time" default:"5s" min:"0s" reload:"true" doc:"How long a leaving server still answers."`
+	RPCHoldTimeout time.Duration `hcl:"rpc_hold_timeout" default:"7s" min:"0s" doc:"How long a request waits for a leader before it fails."`
 }
 
 // RaftLogStore is where a server keeps its Raft log. Changing the backend of a server with data needs
@@ -63,7 +64,7 @@ type RaftLogStore struct {
 
 // WAL is the backend wal.
 type WAL struct {
-	SegmentSizeMB int `hcl:"segment_size_mb" default:"64" doc:"Size of a segment file in MiB, 1 to 1024."`
+	SegmentSizeMB int `hcl:"segment_size_mb" default:"64" min:"1" max:"1024" doc:"Size of a segment file in MiB, 1 to 1024."`
 }
 
 // BoltDB is the backend boltdb.
@@ -74,20 +75,20 @@ type BoltDB struct {
 // Autopilot is a new cluster's autopilot configuration.
 type Autopilot struct {
 	CleanupDeadServers      bool          `hcl:"cleanup_dead_servers" default:"true" doc:"Remove failed servers once enough others are healthy."`
-	LastContactThreshold    time.Duration `hcl:"last_contact_threshold" default:"200ms" doc:"A server that was silent for longer is unhealthy."`
+	LastContactThreshold    time.Duration `hcl:"last_contact_threshold" default:"200ms" min:"1ms" doc:"A server that was silent for longer is unhealthy."`
 	MaxTrailingLogs         uint64        `hcl:"max_trailing_logs" default:"250" doc:"A server that lags by more entries is unhealthy."`
-	MinQuorum               uint          `hcl:"min_quorum" doc:"Never remove dead servers below this many. 0 = no such bound."`
-	ServerStabilizationTime time.Duration `hcl:"server_stabilization_time" default:"10s" doc:"How long a new server must be healthy before it votes."`
+	MinQuorum               uint          `hcl:"min_quorum" max:"255" doc:"Never remove dead servers below this many. 0 = no such bound."`
+	ServerStabilizationTime time.Duration `hcl:"server_stabilization_time" default:"10s" min:"0s" doc:"How long a new server must be healthy before it votes."`
 }
 
 // GossipLAN tunes gossip within the datacenter.
 type GossipLAN struct {
-	GossipNodes    int           `hcl:"gossip_nodes" default:"3" doc:"Members that get a message in each round."`
-	GossipInterval time.Duration `hcl:"gossip_interval" default:"200ms" doc:"Time between two rounds."`
-	ProbeInterval  time.Duration `hcl:"probe_interval" default:"1s" doc:"Time between two probes of other members."`
-	ProbeTimeout   time.Duration `hcl:"probe_timeout" default:"500ms" doc:"Time for a probe to be answered; below probe_interval."`
-	SuspicionMult  int           `hcl:"suspicion_mult" default:"4" doc:"Scales how long a suspected member has to answer."`
-	RetransmitMult int           `hcl:"retransmit_mult" default:"4" doc:"Scales how often a message is passed on."`
+	GossipNodes    int           `hcl:"gossip_nodes" default:"3" min:"1" max:"100" doc:"Members that get a message in each round."`
+	GossipInterval time.Duration `hcl:"gossip_interval" default:"200ms" min:"1ms" doc:"Time between two rounds."`
+	ProbeInterval  time.Duration `hcl:"probe_interval" default:"1s" min:"1ms" doc:"Time between two probes of other members."`
+	ProbeTimeout   time.Duration `hcl:"probe_timeout" default:"500ms" min:"1ms" doc:"Time for a probe to be answered; below probe_interval."`
+	SuspicionMult  int           `hcl:"suspicion_mult" default:"4" min:"1" max:"100" doc:"Scales how long a suspected member has to answer."`
+	RetransmitMult int           `hcl:"retransmit_mult" default:"4" min:"1" max:"100" doc:"Scales how often a message is passed on."`
 }
 
 // Telemetry is metrics.

@@ -1,23 +1,20 @@
-// Package config makes an agent's configuration: HCL and JSON files, environment and flags are
-// decoded, merged over the defaults, checked, and handed out as one Config that nobody changes.
+// Package config makes an agent's configuration: what settings come from files, environment and flags is
+// completed, checked against itself and this host, and handed out as one Config that nobody changes.
 //
-// Contract: Config's struct tags are the only list of keys. Decoding, flags, environment names,
-// Sanitized, Diff and the published reference are made from them, so a key exists in all of them or in
-// none. The tags:
-//
-//	hcl      key in files; "-" = not a key
-//	flag     command-line flag, without the dash; absent = none
-//	env      a second environment variable beside DEBROS_<KEY>, which wins
-//	default  in the syntax of the environment; absent = the zero value
-//	unset    what the reference says of the default when default cannot
-//	reload   "true": takes effect on reload
-//	doc      for the reference and the flag's usage; the unit is in it
+// Contract: Config's struct tags are the only list of keys, and package settings reads them; what a key
+// may be beside the others is checked here. The bounds of single keys are in their tags.
 //
 // Files are read, but nothing is dialled, and no socket stays open: the only network calls ask the
 // kernel for its addresses and whether an address can be bound.
 package config
 
-import "time"
+import (
+	"sync"
+	"time"
+
+	"github.com/debros/debros/agent/config/settings"
+	"github.com/debros/debros/structs"
+)
 
 // Config is an agent's whole configuration. Load makes it; treat it as immutable.
 type Config struct {
@@ -36,22 +33,22 @@ type Config struct {
 	Ports         Ports  `hcl:"ports" doc:"Ports to listen on. 0 takes any free one, -1 switches http or overlay off."`
 
 	RetryJoin     []string      `hcl:"retry_join" flag:"retry-join" doc:"Agents to join at start, tried until one answers: host, host:port, or exec=/path of a program that prints such addresses. DNS names are resolved again at every attempt."`
-	RetryInterval time.Duration `hcl:"retry_interval" flag:"retry-interval" default:"30s" doc:"Time between two attempts of retry_join."`
-	RetryMax      int           `hcl:"retry_max" flag:"retry-max" doc:"Attempts of retry_join before the agent gives up and exits with 1. 0 = never gives up."`
+	RetryInterval time.Duration `hcl:"retry_interval" flag:"retry-interval" default:"30s" min:"100ms" doc:"Time between two attempts of retry_join."`
+	RetryMax      int           `hcl:"retry_max" flag:"retry-max" min:"0" doc:"Attempts of retry_join before the agent gives up and exits with 1. 0 = never gives up."`
 
-	ClusterKey     Secret `hcl:"cluster_key" flag:"cluster-key" doc:"The secret that makes a cluster: 32 bytes in base64, from 'debros keygen'. Encrypts gossip and authenticates nodes. Prefer cluster_key_file to the flag, which other users of the machine can see."`
-	ClusterKeyFile string `hcl:"cluster_key_file" flag:"cluster-key-file" doc:"File that holds cluster_key."`
-	Insecure       bool   `hcl:"insecure" flag:"insecure" doc:"Allow a bind address beyond loopback without cluster_key: unencrypted, and anybody may join."`
-	TLS            TLS    `hcl:"tls" doc:"Certificates of your own between agents, instead of those derived from cluster_key."`
+	ClusterKey     settings.Secret `hcl:"cluster_key" flag:"cluster-key" doc:"The secret that makes a cluster: 32 bytes in base64, from 'debros keygen'. Encrypts gossip and authenticates nodes. Prefer cluster_key_file to the flag, which other users of the machine can see."`
+	ClusterKeyFile string          `hcl:"cluster_key_file" flag:"cluster-key-file" doc:"File that holds cluster_key."`
+	Insecure       bool            `hcl:"insecure" flag:"insecure" doc:"Allow a bind address beyond loopback without cluster_key: unencrypted, and anybody may join."`
+	TLS            TLS             `hcl:"tls" doc:"Certificates of your own between agents, instead of those derived from cluster_key."`
 
-	ReconnectTimeout     time.Duration `hcl:"reconnect_timeout" flag:"reconnect-timeout" default:"72h" doc:"How long a failed member is kept before it is forgotten."`
+	ReconnectTimeout     time.Duration `hcl:"reconnect_timeout" flag:"reconnect-timeout" default:"72h" min:"1s" doc:"How long a failed member is kept before it is forgotten."`
 	LeaveOnTerminate     bool          `hcl:"leave_on_terminate" flag:"leave-on-terminate" unset:"false on servers, true on clients" reload:"true" doc:"Leave the cluster on SIGTERM rather than only stop."`
 	SkipLeaveOnInterrupt bool          `hcl:"skip_leave_on_interrupt" flag:"skip-leave-on-interrupt" unset:"true on servers, false on clients" reload:"true" doc:"Only stop on SIGINT rather than leave the cluster."`
 
 	RaftLogStore          RaftLogStore  `hcl:"raft_logstore" doc:"Where a server keeps its Raft log."`
-	RaftSnapshotThreshold uint64        `hcl:"raft_snapshot_threshold" default:"16384" reload:"true" doc:"Log entries between two snapshots."`
-	RaftSnapshotInterval  time.Duration `hcl:"raft_snapshot_interval" default:"30s" reload:"true" doc:"How often a server looks whether a snapshot is due."`
-	RaftTrailingLogs      uint64        `hcl:"raft_trailing_logs" default:"10240" reload:"true" doc:"Log entries kept behind a snapshot, for followers that lag."`
+	RaftSnapshotThreshold uint64        `hcl:"raft_snapshot_threshold" default:"16384" min:"1" reload:"true" doc:"Log entries between two snapshots."`
+	RaftSnapshotInterval  time.Duration `hcl:"raft_snapshot_interval" default:"30s" min:"100ms" reload:"true" doc:"How often a server looks whether a snapshot is due."`
+	RaftTrailingLogs      uint64        `hcl:"raft_trailing_logs" default:"10240" min:"1" reload:"true" doc:"Log entries kept behind a snapshot, for followers that lag."`
 
 	Limits      Limits      `hcl:"limits" doc:"What one request or one client may take."`
 	HTTPConfig  HTTPConfig  `hcl:"http_config" doc:"Who may call the HTTP API from a browser."`
@@ -62,39 +59,65 @@ type Config struct {
 	LogLevel          string        `hcl:"log_level" flag:"log-level" env:"LOG_LEVEL" default:"info" reload:"true" doc:"trace, debug, info, warn or error."`
 	LogJSON           bool          `hcl:"log_json" flag:"log-json" doc:"Log lines as JSON objects."`
 	LogFile           string        `hcl:"log_file" flag:"log-file" doc:"File to log to, beside standard error."`
-	LogRotateBytes    int64         `hcl:"log_rotate_bytes" flag:"log-rotate-bytes" default:"104857600" doc:"Begin a new log file before it grows beyond this many bytes. 0 = no limit."`
-	LogRotateDuration time.Duration `hcl:"log_rotate_duration" flag:"log-rotate-duration" default:"24h" doc:"Begin a new log file after this time. 0s = never."`
-	LogRotateMaxFiles int           `hcl:"log_rotate_max_files" flag:"log-rotate-max-files" default:"10" doc:"Older log files kept. 0 = all."`
-	LogRotateMaxAge   time.Duration `hcl:"log_rotate_max_age" flag:"log-rotate-max-age" doc:"Remove older log files after this time, in whole days. 0s = never."`
+	LogRotateBytes    int64         `hcl:"log_rotate_bytes" flag:"log-rotate-bytes" default:"104857600" min:"0" doc:"Begin a new log file before it grows beyond this many bytes. 0 = no limit."`
+	LogRotateDuration time.Duration `hcl:"log_rotate_duration" flag:"log-rotate-duration" default:"24h" min:"0s" doc:"Begin a new log file after this time. 0s = never."`
+	LogRotateMaxFiles int           `hcl:"log_rotate_max_files" flag:"log-rotate-max-files" default:"10" min:"0" doc:"Older log files kept. 0 = all."`
+	LogRotateMaxAge   time.Duration `hcl:"log_rotate_max_age" flag:"log-rotate-max-age" min:"0s" doc:"Remove older log files after this time, in whole days. 0s = never."`
 	Telemetry         Telemetry     `hcl:"telemetry" doc:"Metrics."`
 
 	// Addrs are the addresses that bind_addr, advertise_addr and client_addr came to.
 	Addrs Addresses `hcl:"-"`
 
-	sources map[string]Source // where each key that is not a default was last set
-	refused map[string]bool   // keys that were set to something unreadable
-	broken  bool              // a file could not be read: keys that are not set may have been in it
+	origins settings.Origins
 	env     environment
 }
 
-// Secret is a string that formats, logs and marshals as "hidden".
-type Secret string
+// schema is made once: the type does not change.
+var schema = sync.OnceValue(func() *settings.Schema {
+	return settings.New[Config]("DEBROS_", map[string]string{ // names that people know from Consul
+		"encrypt":                  "cluster_key",
+		"start_join":               "retry_join",
+		"retry_join_wan":           "retry_join",
+		"bootstrap":                "bootstrap_expect",
+		"node":                     "node_name",
+		"server_name":              "node_name",
+		"bind":                     "bind_addr",
+		"advertise":                "advertise_addr",
+		"client":                   "client_addr",
+		"addresses":                "client_addr",
+		"ports.serf":               "ports.serf_lan",
+		"ports.rpc":                "ports.server",
+		"ports.https":              "tls.http.cert_file",
+		"limits.kv_max_value_size": "limits.kv_value_bytes_max",
+		"limits.txn_max_req_len":   "limits.txn_bytes_max",
+	})
+})
 
-const hidden = "hidden"
-
-// Reveal is the secret itself.
-func (s Secret) Reveal() string { return string(s) }
-
-// String implements fmt.Stringer, and so also slog's text format.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
+// Role is what this agent is in the cluster.
+func (c *Config) Role() structs.Role {
+	if c.Server {
+		return structs.RoleServer
 	}
-	return hidden
+	return structs.RoleClient
 }
 
-// GoString implements fmt.GoStringer (%#v).
-func (s Secret) GoString() string { return `"` + s.String() + `"` }
+// Source is where the key was last set.
+func (c *Config) Source(key string) settings.Source { return c.origins.Source(key) }
 
-// MarshalText implements encoding.TextMarshaler, and so JSON.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+// Sanitized is the configuration as people see it: nested by block, durations as text, secrets set
+// replaced by "hidden". It marshals to JSON.
+func (c *Config) Sanitized() map[string]any { return schema().Plain(c) }
+
+// Diff names the keys whose values differ, in the order of the reference: those that a reload applies
+// and those that need a restart.
+func Diff(before, after *Config) (reloadable, needsRestart []string) {
+	return schema().Diff(before, after)
+}
+
+// Reloaded is before with those keys of after that take effect on a reload; the other keys keep
+// their values, so that what the agent shows is what it does.
+func Reloaded(before, after *Config) *Config {
+	next := *before
+	schema().CopyReloadable(&next, after)
+	return &next
+}

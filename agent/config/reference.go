@@ -1,10 +1,5 @@
 package config
 
-import (
-	"fmt"
-	"strings"
-)
-
 const referenceHead = `# Agent configuration
 
 <!-- Generated from agent/config: run "go test ./agent/config -update" after a change there. -->
@@ -23,65 +18,4 @@ Keys marked † take effect on reload (SIGHUP or ` + "`debros reload`" + `); all
 `
 
 // Reference is the reference of all keys in Markdown, as the documentation site shows it.
-func Reference() string {
-	var b strings.Builder
-	b.WriteString(referenceHead)
-	b.WriteString("\n## Top level\n")
-	table(&b, "")
-	for _, s := range keys().sections {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.key, s.doc)
-		table(&b, s.key)
-	}
-	return b.String()
-}
-
-func table(b *strings.Builder, section string) {
-	first := true
-	for _, f := range keys().fields {
-		if f.section != section {
-			continue
-		}
-		if first {
-			b.WriteString("\n| key | type | default | flag | meaning |\n|---|---|---|---|---|\n")
-			first = false
-		}
-		key, flag, meaning := "`"+f.key+"`", "", f.doc
-		if f.reload {
-			key += " †"
-		}
-		if f.flag != "" {
-			flag = "`-" + f.flag + "`"
-		}
-		if len(f.envs) > 1 {
-			meaning += " Also `" + f.envs[1] + "` in the environment."
-		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", key, f.kind, cell(f.shownDefault()), flag, cell(meaning))
-	}
-}
-
-// shownDefault is the default in words or in HCL's syntax.
-func (f *field) shownDefault() string {
-	if f.unset != "" {
-		return f.unset
-	}
-	switch {
-	case f.kind == kindString && f.def == "", f.kind == kindList, f.kind == kindMap:
-		return ""
-	case f.kind == kindString:
-		return "`\"" + f.def + "\"`"
-	case f.kind == kindDuration && f.def == "":
-		return "`\"0s\"`"
-	case f.kind == kindDuration:
-		return "`\"" + f.def + "\"`"
-	case f.kind == kindBool && f.def == "":
-		return "`false`"
-	case f.def == "":
-		return "`0`"
-	}
-	return "`" + f.def + "`"
-}
-
-// cell escapes what would end a table's cell or open HTML.
-func cell(s string) string {
-	return strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;").Replace(s)
-}
+func Reference() string { return referenceHead + schema().Reference() }

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/debros/debros/agent/config/settings"
 )
 
 // Validate finds everything that a start with c would refuse, and what deserves a warning. It looks at
@@ -38,28 +40,25 @@ func validate(c *Config) *validator {
 	v.secrets()
 	v.tls()
 	v.files()
-	v.ranges()
+	for key, message := range schema().OutOfBounds(c) {
+		v.refuse(key, "", "%s", message)
+	}
 	v.choices()
 	return v
 }
 
-// reported says that the key has an error already, or may be set in a file that has one.
-func (v *validator) reported(key string) bool {
-	return v.c.refused[key] || v.c.broken && !v.c.isSet(key)
-}
-
 // refuse reports an error about a key, unless that would only follow from another error.
 func (v *validator) refuse(key, hint, format string, args ...any) {
-	if !v.reported(key) {
-		v.problems = append(v.problems, v.c.problem(key, hint, format, args...))
+	if !v.c.origins.Unsure(key) {
+		v.problems = append(v.problems, v.c.origins.Problem(key, hint, format, args...))
 	}
 }
 
 func (v *validator) warn(key, hint, format string, args ...any) {
-	if v.reported(key) {
+	if v.c.origins.Unsure(key) {
 		return
 	}
-	p := v.c.problem(key, hint, format, args...)
+	p := v.c.origins.Problem(key, hint, format, args...)
 	p.Warning = true
 	v.problems = append(v.problems, p)
 }
@@ -88,13 +87,13 @@ func (v *validator) names() {
 		v.refuse("node_name", "", "is longer than %d characters", nodeNameMax)
 	case !nodeNameRE.MatchString(c.NodeName):
 		hint := "letters, digits, '-' and '.', beginning with a letter or digit"
-		if !c.isSet("node_name") {
+		if !c.origins.IsSet("node_name") {
 			hint = "it is this host's name: set node_name to one of " + hint
 		}
-		v.refuse("node_name", hint, "%s is not a node name", shown(c.NodeName))
+		v.refuse("node_name", hint, "%s is not a node name", settings.Quote(c.NodeName))
 	}
 	if !datacenterRE.MatchString(c.Datacenter) {
-		v.refuse("datacenter", "lower-case letters, digits, '-' and '_', at most 63", "%s is not a name of a datacenter", shown(c.Datacenter))
+		v.refuse("datacenter", "lower-case letters, digits, '-' and '_', at most 63", "%s is not a name of a datacenter", settings.Quote(c.Datacenter))
 	}
 	if n := len(c.NodeMeta); n > metaPairsMax {
 		v.refuse("node_meta", "", "%d pairs are more than %d", n, metaPairsMax)
@@ -106,10 +105,10 @@ func (v *validator) names() {
 	slices.Sort(metaKeys)
 	for _, k := range metaKeys {
 		if len(k) > metaKeyMax || !metaKeyRE.MatchString(k) {
-			v.refuse("node_meta", fmt.Sprintf("letters, digits, '-' and '_', at most %d", metaKeyMax), "%s is not a key", shown(k))
+			v.refuse("node_meta", fmt.Sprintf("letters, digits, '-' and '_', at most %d", metaKeyMax), "%s is not a key", settings.Quote(k))
 		}
 		if n := len(c.NodeMeta[k]); n > metaValueBytesMax {
-			v.refuse("node_meta", "", "the value of %s has %d bytes, more than %d", shown(k), n, metaValueBytesMax)
+			v.refuse("node_meta", "", "the value of %s has %d bytes, more than %d", settings.Quote(k), n, metaValueBytesMax)
 		}
 	}
 }
@@ -154,13 +153,13 @@ const clusterKeyBytes = 32
 func (v *validator) secrets() {
 	c := v.c
 	key := strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(c.ClusterKey.Reveal()), "=")
-	if c.ClusterKeyFile != "" && c.sources["cluster_key"] != c.sources["cluster_key_file"] {
-		v.refuse("cluster_key_file", "remove one of them", "cluster_key is set too (%s)", c.sources["cluster_key"])
+	if c.ClusterKeyFile != "" && c.origins.Source("cluster_key") != c.origins.Source("cluster_key_file") {
+		v.refuse("cluster_key_file", "remove one of them", "cluster_key is set too (%s)", c.origins.Source("cluster_key"))
 	}
 	if raw, err := base64.RawStdEncoding.DecodeString(key); key != "" && (err != nil || len(raw) != clusterKeyBytes) {
 		v.refuse("cluster_key", "make one with: debros keygen", "must be %d bytes in base64", clusterKeyBytes)
 	}
-	if c.sources["cluster_key"].Kind == FromFlag && c.ClusterKeyFile == "" {
+	if c.origins.Source("cluster_key").Kind == settings.FromFlag && c.ClusterKeyFile == "" {
 		v.warn("cluster_key", "use -cluster-key-file", "other users of this machine can see it among the processes")
 	}
 	if key != "" && c.Insecure {
@@ -168,7 +167,7 @@ func (v *validator) secrets() {
 	}
 	open := v.addrs.Bind.IsValid() && !v.addrs.Bind.IsLoopback()
 	switch {
-	case key != "" || !open || c.refused["cluster_key"]:
+	case key != "" || !open || c.origins.Refused("cluster_key"):
 	case c.Insecure:
 		v.warn("insecure", "", "gossip and RPC on %s are not encrypted, and anybody who reaches them may join", v.addrs.Bind)
 	default:
@@ -218,14 +217,14 @@ func (v *validator) directory(key, path string) {
 func (v *validator) choices() {
 	c := v.c
 	if !slices.Contains([]string{"trace", "debug", "info", "warn", "warning", "error", "err"}, strings.ToLower(c.LogLevel)) {
-		v.refuse("log_level", "one of trace, debug, info, warn, error", "%s is not a level", shown(c.LogLevel))
+		v.refuse("log_level", "one of trace, debug, info, warn, error", "%s is not a level", settings.Quote(c.LogLevel))
 	}
 	if b := c.RaftLogStore.Backend; b != "wal" && b != "boltdb" {
-		v.refuse("raft_logstore.backend", "wal or boltdb", "%s is not a log store", shown(b))
+		v.refuse("raft_logstore.backend", "wal or boltdb", "%s is not a log store", settings.Quote(b))
 	}
 	for _, p := range c.Telemetry.PrefixFilter {
 		if !metricRE.MatchString(p) {
-			v.refuse("telemetry.prefix_filter", "\"+debros.raft\" or \"-debros.raft\"", "%s is not + or - and the beginning of a metric's name", shown(p))
+			v.refuse("telemetry.prefix_filter", "\"+debros.raft\" or \"-debros.raft\"", "%s is not + or - and the beginning of a metric's name", settings.Quote(p))
 		}
 	}
 	if g := c.GossipLAN; g.ProbeTimeout >= g.ProbeInterval {

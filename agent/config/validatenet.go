@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/debros/debros/agent/config/settings"
 )
 
 // addresses resolves the address keys into v.addrs.
@@ -23,7 +25,7 @@ func (v *validator) addresses() {
 		if as := v.resolve("bind_addr", c.BindAddr); len(as) > 0 {
 			v.addrs.Bind = v.one("bind_addr", as)
 		}
-	case c.refused["bind_addr"]:
+	case c.origins.Refused("bind_addr"):
 	case c.Dev:
 		v.addrs.Bind = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	default:
@@ -148,11 +150,11 @@ func (v *validator) join(s string) {
 		fi, err := os.Stat(path)
 		switch {
 		case !filepath.IsAbs(path):
-			v.refuse(key, "exec=/absolute/path", "%s is not the path of a program", shown(s))
+			v.refuse(key, "exec=/absolute/path", "%s is not the path of a program", settings.Quote(s))
 		case err != nil:
-			v.refuse(key, "", "%s: %v", shown(s), cause(err))
+			v.refuse(key, "", "%s: %v", settings.Quote(s), cause(err))
 		case fi.IsDir() || fi.Mode().Perm()&0o111 == 0:
-			v.refuse(key, "", "%s is not executable", shown(s))
+			v.refuse(key, "", "%s is not executable", settings.Quote(s))
 		}
 		return
 	}
@@ -161,7 +163,7 @@ func (v *validator) join(s string) {
 		hint = "providers of clouds are reached by exec=/path of a program that prints addresses"
 	}
 	if !validJoin(s) {
-		v.refuse(key, hint, "%s is not an address", shown(s))
+		v.refuse(key, hint, "%s is not an address", settings.Quote(s))
 	}
 }
 

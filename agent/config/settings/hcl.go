@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"cmp"
@@ -11,16 +11,10 @@ import (
 	hcljson "github.com/hashicorp/hcl/v2/json"
 )
 
-// setting is one key given a value, of the type that field.parse gives.
-type setting struct {
-	f      *field
-	value  any
-	source Source
-}
-
 // decoder turns one file into settings and problems. It goes on after a problem, so that all of a
 // file's are reported at once.
 type decoder struct {
+	schema   *Schema
 	file     string
 	settings []setting
 	problems []Problem
@@ -28,11 +22,11 @@ type decoder struct {
 	broken   bool     // not all of the file could be read: any key may be missing
 }
 
-// decodeFile reads HCL, or JSON if json is set. It never panics and needs time and memory bounded by
+// decode reads HCL, or JSON if json is set. It never panics and needs time and memory bounded by
 // fileBytesMax.
-func decodeFile(name string, src []byte, json bool) *decoder {
-	d := &decoder{file: name}
-	if ps := guard(name, src, json); len(ps) > 0 {
+func (s *Schema) decode(name string, src []byte, json bool) *decoder {
+	d := &decoder{schema: s, file: name}
+	if ps := guard(name, src, json, s.depth); len(ps) > 0 {
 		d.problems, d.broken = ps, true
 		return d
 	}
@@ -81,7 +75,7 @@ func (d *decoder) add(key string, diags hcl.Diagnostics) {
 
 func (d *decoder) refuse(key string, r hcl.Range, hint, format string, args ...any) {
 	d.problems = append(d.problems, Problem{Source: d.source(r), Key: key, Message: fmt.Sprintf(format, args...), Hint: hint})
-	if keys().byKey[key] != nil {
+	if d.schema.byKey[key] != nil {
 		d.refused = append(d.refused, key)
 	}
 }
@@ -120,13 +114,6 @@ func (d *decoder) entries(key string, body hcl.Body) []entry {
 	return es
 }
 
-func join(prefix, name string) string {
-	if prefix == "" {
-		return name
-	}
-	return prefix + "." + name
-}
-
 func (d *decoder) body(prefix string, body hcl.Body) {
 	for _, e := range d.entries(prefix, body) {
 		d.entry(prefix, e)
@@ -135,7 +122,7 @@ func (d *decoder) body(prefix string, body hcl.Body) {
 
 func (d *decoder) entry(prefix string, e entry) {
 	key := join(prefix, e.name)
-	if keys().blocks[key] {
+	if d.schema.blocks[key] {
 		if e.expr == nil {
 			d.body(key, e.body)
 			return
@@ -151,13 +138,13 @@ func (d *decoder) entry(prefix string, e entry) {
 		}
 		return
 	}
-	f := keys().byKey[key]
+	f := d.schema.byKey[key]
 	if f == nil {
-		hint, meant := suggest(prefix, e.name)
+		hint, meant := d.schema.suggest(prefix, e.name)
 		if meant != "" {
 			d.refused = append(d.refused, meant)
 		}
-		d.problems = append(d.problems, Problem{Source: d.source(e.at), Message: "unknown key " + shown(key), Hint: hint})
+		d.problems = append(d.problems, Problem{Source: d.source(e.at), Message: "unknown key " + Quote(key), Hint: hint})
 		return
 	}
 	d.field(f, e)
@@ -195,7 +182,7 @@ func (d *decoder) pairs(key string, expr hcl.Expression) ([]entry, bool) {
 			continue
 		}
 		if seen[name] {
-			d.refuse(key, kv.Key.Range(), "remove one of them", "%s is set twice", shown(name))
+			d.refuse(key, kv.Key.Range(), "remove one of them", "%s is set twice", Quote(name))
 			continue
 		}
 		seen[name] = true

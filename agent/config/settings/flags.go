@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"flag"
@@ -19,19 +19,19 @@ type path struct {
 
 // Flags defines a flag for every key that has one, and -config-file and -config-dir (both repeatable),
 // on fs. Parse fs, then give the result to Load.
-func Flags(fs *flag.FlagSet) *FlagValues {
+func (s *Schema) Flags(fs *flag.FlagSet) *FlagValues {
 	v := &FlagValues{}
-	for _, f := range keys().fields {
+	for _, f := range s.fields {
 		if f.flag != "" {
 			fs.Var(&flagValue{f: f, into: v}, f.flag, flagUsage(f))
 		}
 	}
-	fs.Func("config-file", "`path` of a file of settings, HCL or (*.json) JSON; repeatable, later ones win.", func(s string) error {
-		v.paths = append(v.paths, path{name: s})
+	fs.Func("config-file", "`path` of a file of settings, HCL or (*.json) JSON; repeatable, later ones win.", func(name string) error {
+		v.paths = append(v.paths, path{name: name})
 		return nil
 	})
-	fs.Func("config-dir", "`path` of a directory whose *.hcl and *.json files are read in the order of their names; repeatable.", func(s string) error {
-		v.paths = append(v.paths, path{name: s, dir: true})
+	fs.Func("config-dir", "`path` of a directory whose *.hcl and *.json files are read in the order of their names; repeatable.", func(name string) error {
+		v.paths = append(v.paths, path{name: name, dir: true})
 		return nil
 	})
 	return v
@@ -57,7 +57,7 @@ func flagUsage(f *field) string {
 	return usage
 }
 
-// flagValue implements flag.Value for one key. It keeps the setting instead of changing a Config, since
+// flagValue implements flag.Value for one key. It keeps the setting instead of changing the struct, since
 // flags come last in the order and first in time.
 type flagValue struct {
 	f    *field

@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"bytes"
@@ -12,20 +12,20 @@ import (
 // the nesting of their input, and Go's stack overflow cannot be recovered from.
 const (
 	fileBytesMax = 256 << 10 // people write configurations; the largest sensible one has some 50 KiB
-	depthMax     = 32        // the deepest key is at 3
+	depthMax     = 32        // keys of programs are at 3 or so
 	operatorsMax = 256       // chains of + - * / nest without a bracket; 512 * 1024 needs one
 	numberMax    = 64        // characters of a number
 )
 
 // guard looks at the text alone and refuses what would be dangerous to parse or evaluate.
-func guard(name string, src []byte, json bool) []Problem {
+func guard(name string, src []byte, json bool, keyDepth int) []Problem {
 	switch {
 	case len(src) > fileBytesMax:
 		return []Problem{tooLarge(name)}
 	case json:
-		return guardJSON(name, src)
+		return guardJSON(name, src, keyDepth)
 	}
-	return guardHCL(name, src)
+	return guardHCL(name, src, keyDepth)
 }
 
 func tooLarge(name string) Problem {
@@ -36,17 +36,17 @@ func tooLarge(name string) Problem {
 	}
 }
 
-func tooDeep(name string, line, column int) Problem {
+func tooDeep(name string, line, column, keyDepth int) Problem {
 	return Problem{
 		Source:  Source{Kind: FromFile, Name: name, Line: line, Column: column},
 		Message: fmt.Sprintf("nested deeper than %d levels", depthMax),
-		Hint:    "no key is nested deeper than 3",
+		Hint:    fmt.Sprintf("no key is nested deeper than %d", keyDepth),
 	}
 }
 
 // guardHCL lets values through, and sums of numbers. HCL's expressions can be made to take for ever in
 // a few bytes: loops within loops, or "${1e99999999}", which is written out in full.
-func guardHCL(name string, src []byte) []Problem {
+func guardHCL(name string, src []byte, keyDepth int) []Problem {
 	// The scanner does not recurse. Its diagnostics come again from the parser.
 	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
 	depth, operators := 0, 0
@@ -61,7 +61,7 @@ func guardHCL(name string, src []byte) []Problem {
 		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc,
 			hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
 			if depth++; depth > depthMax {
-				return append(problems, tooDeep(name, pos.Line, pos.Column))
+				return append(problems, tooDeep(name, pos.Line, pos.Column, keyDepth))
 			}
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCQuote,
 			hclsyntax.TokenCHeredoc, hclsyntax.TokenTemplateSeqEnd:
@@ -128,7 +128,7 @@ func refusedToken(before hclsyntax.TokenType, t hclsyntax.Token) string {
 	return ""
 }
 
-func guardJSON(name string, src []byte) []Problem {
+func guardJSON(name string, src []byte, keyDepth int) []Problem {
 	depth, line, lineStart := 0, 1, 0
 	inString := false
 	for i := 0; i < len(src); i++ {
@@ -143,7 +143,7 @@ func guardJSON(name string, src []byte) []Problem {
 		case inString:
 		case c == '{' || c == '[':
 			if depth++; depth > depthMax {
-				return []Problem{tooDeep(name, line, i-lineStart+1)}
+				return []Problem{tooDeep(name, line, i-lineStart+1, keyDepth)}
 			}
 		case c == '}' || c == ']':
 			depth--

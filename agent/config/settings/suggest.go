@@ -1,45 +1,14 @@
-package config
+package settings
 
 import "strings"
-
-// renamed gives our name of a key that people know from Consul, or "".
-func renamed(key string) string {
-	switch key {
-	case "encrypt":
-		return "cluster_key"
-	case "start_join", "retry_join_wan":
-		return "retry_join"
-	case "bootstrap":
-		return "bootstrap_expect"
-	case "node", "server_name":
-		return "node_name"
-	case "bind":
-		return "bind_addr"
-	case "advertise":
-		return "advertise_addr"
-	case "client", "addresses":
-		return "client_addr"
-	case "ports.serf":
-		return "ports.serf_lan"
-	case "ports.rpc":
-		return "ports.server"
-	case "ports.https":
-		return "tls.http.cert_file"
-	case "limits.kv_max_value_size":
-		return "limits.kv_value_bytes_max"
-	case "limits.txn_max_req_len":
-		return "limits.txn_bytes_max"
-	}
-	return ""
-}
 
 // suggestLengthMax keeps the edit distance cheap: no key is half as long.
 const suggestLengthMax = 64
 
 // suggest says what an unknown key was likely meant to be, as a hint and, if it is a key, as that.
-func suggest(prefix, name string) (hint, meant string) {
+func (s *Schema) suggest(prefix, name string) (hint, meant string) {
 	full := join(prefix, name)
-	if to := renamed(full); to != "" {
+	if to := s.renamed[full]; to != "" {
 		return "here it is " + to, to
 	}
 	if len(full) > suggestLengthMax {
@@ -50,7 +19,7 @@ func suggest(prefix, name string) (hint, meant string) {
 	if len(name) < 6 {
 		limit = 3 // three edits make any short word of any other
 	}
-	for _, k := range keys().all() {
+	for _, k := range s.all() {
 		if p, last := cutLast(k); p == prefix {
 			if n := distance(name, last, limit); n < limit {
 				meant, limit = k, n
@@ -59,7 +28,7 @@ func suggest(prefix, name string) (hint, meant string) {
 	}
 	if meant == "" {
 		flat := strings.ReplaceAll(join(prefix, name), ".", "_")
-		for _, k := range keys().all() { // a key of another block, or written without its block
+		for _, k := range s.all() { // a key of another block, or written without its block
 			if _, last := cutLast(k); last == name || strings.ReplaceAll(k, ".", "_") == flat {
 				meant = k
 				break
@@ -70,14 +39,6 @@ func suggest(prefix, name string) (hint, meant string) {
 		return "", ""
 	}
 	return "did you mean " + meant + "?", meant
-}
-
-func cutLast(key string) (prefix, last string) {
-	i := strings.LastIndexByte(key, '.')
-	if i < 0 {
-		return "", key
-	}
-	return key[:i], key[i+1:]
 }
 
 // distance is the Levenshtein distance in bytes, or limit when it is not below that.

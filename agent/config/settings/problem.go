@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"cmp"
@@ -40,17 +40,22 @@ func (s Source) String() string {
 	return ""
 }
 
-// Problem is one thing wrong with a configuration, or worth a warning.
+// File is the path of the file that the setting came from, "" when it came from elsewhere.
+func (s Source) File() string {
+	if s.Kind == FromFile {
+		return s.Name
+	}
+	return ""
+}
+
+// Problem is one thing wrong with settings, or worth a warning.
 type Problem struct {
-	Warning bool // the agent starts all the same
+	Warning bool // the program starts all the same
 	Source  Source
 	Key     string // dotted, "" when it is about no single key
 	Message string
 	Hint    string // what to do; may be ""
 }
-
-// Warning is a Problem that does not prevent a start.
-type Warning = Problem
 
 // String is one line: source, key, message and hint, as far as there are any.
 func (p Problem) String() string {
@@ -68,7 +73,7 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Error is everything that is wrong with a configuration.
+// Error is everything that is wrong with settings.
 type Error struct {
 	Problems []Problem
 }
@@ -89,8 +94,9 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// split parts warnings from errors, each in the order of their sources.
-func split(ps []Problem) (errs, warnings []Problem) {
+// Judge parts warnings from errors, each in the order of their sources. The error is nil or an *Error.
+func Judge(ps []Problem) (warnings []Problem, err error) {
+	var errs []Problem
 	files := map[string]int{} // by first appearance: the order in which they were read
 	for _, p := range ps {
 		if _, ok := files[p.Source.Name]; !ok {
@@ -112,11 +118,14 @@ func split(ps []Problem) (errs, warnings []Problem) {
 				cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 		})
 	}
-	return errs, warnings
+	if len(errs) > 0 {
+		return warnings, &Error{Problems: errs}
+	}
+	return warnings, nil
 }
 
-// shown cuts foreign text down to what fits a message.
-func shown(s string) string {
+// Quote cuts foreign text down to what fits a message, in quotes.
+func Quote(s string) string {
 	const runesMax = 64
 	if r := []rune(s); len(r) > runesMax {
 		s = string(r[:runesMax]) + "…"

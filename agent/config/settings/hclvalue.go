@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"math/big"
@@ -29,7 +29,7 @@ func (d *decoder) stringMap(f *field, e entry) (any, bool) {
 	m := make(map[string]string, len(es))
 	for _, e := range es {
 		if e.expr == nil {
-			d.refuse(f.key, e.at, "", "the value of %s must be a string, not a block", shown(e.name))
+			d.refuse(f.key, e.at, "", "the value of %s must be a string, not a block", Quote(e.name))
 			continue
 		}
 		v, diags := e.expr.Value(nil)
@@ -37,7 +37,7 @@ func (d *decoder) stringMap(f *field, e entry) (any, bool) {
 		if diags.HasErrors() {
 			continue
 		}
-		if s, ok := d.text(f.key, v, e.expr.Range(), "the value of "+shown(e.name)); ok {
+		if s, ok := d.text(f.key, v, e.expr.Range(), "the value of "+Quote(e.name)); ok {
 			m[e.name] = s
 		}
 	}
