@@ -16,7 +16,7 @@ import (
 // closedByPeer waits for the other side to end c.
 func closedByPeer(t *testing.T, c net.Conn) {
 	t.Helper()
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	_, err := io.Copy(io.Discard, c)
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
 		t.Fatal("the connection stayed open")
@@ -78,7 +78,7 @@ func TestClientCertificateCannotServe(t *testing.T) {
 			t.Errorf("a %s called an impostor: %v", role, err)
 		}
 		s, _ := start(t, me.Config, nil, nil)
-		if c, err := s.RaftLayer(s.Addr(), nil).Dial(raftAddr(addr), time.Second); err == nil {
+		if c, err := s.RaftLayer(s.Addr(), nil).Dial(raftAddr(addr), patience); err == nil {
 			c.Close()
 			t.Errorf("a %s opened a raft connection to an impostor", role)
 		}
@@ -95,16 +95,16 @@ func TestRaftReachesTheNodeThatItMeansOrNobody(t *testing.T) {
 	peer.RaftLayer(peer.Addr(), nil)
 	s, _ := start(t, newSide(t, newCreds(t, k, structs.RoleServer, "dc1")).Config, nil, nil)
 	layer := s.RaftLayer(s.Addr(), nil)
-	c, err := layer.Dial(RaftAddress(there.Identity().ID, addr), time.Second)
+	c, err := layer.Dial(RaftAddress(there.Identity().ID, addr), patience)
 	if err != nil {
 		t.Fatalf("the node itself: %v", err)
 	}
 	c.Close()
-	if c, err := layer.Dial(RaftAddress("12D3KooWanother", addr), time.Second); err == nil {
+	if c, err := layer.Dial(RaftAddress("12D3KooWanother", addr), patience); err == nil {
 		c.Close()
 		t.Error("another server at the address was taken for the one that was meant")
 	}
-	if c, err := layer.Dial(RaftAddress(there.Identity().ID, ""), time.Second); err == nil {
+	if c, err := layer.Dial(RaftAddress(there.Identity().ID, ""), patience); err == nil {
 		c.Close()
 		t.Error("an address that leads nowhere was reached")
 	}
@@ -114,7 +114,7 @@ func TestClientNodeCannotDialRaft(t *testing.T) {
 	k := creds.GenerateClusterKey()
 	_, addr := start(t, newSide(t, newCreds(t, k, structs.RoleServer, "dc1")).Config, nil, nil)
 	s, _ := start(t, newSide(t, newCreds(t, k, structs.RoleClient, "dc1")).Config, nil, nil)
-	if _, err := s.RaftLayer(s.Addr(), nil).Dial(raftAddr(addr), time.Second); err == nil {
+	if _, err := s.RaftLayer(s.Addr(), nil).Dial(raftAddr(addr), patience); err == nil {
 		t.Error("a client node opened a raft connection")
 	}
 }
@@ -139,7 +139,9 @@ func TestSilentAndStrangeConnectionsAreClosed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			sv := newSide(t, tc.creds)
-			sv.Limits.HandshakeTimeout = 50 * time.Millisecond
+			if tc.reason != "first_byte" && tc.reason != "raft_unready" { // these must be read before they are refused
+				sv.Limits.HandshakeTimeout = 50 * time.Millisecond
+			}
 			s, addr := start(t, sv.Config, nil, nil)
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
@@ -212,7 +214,7 @@ func TestCloseLeavesNothingOpen(t *testing.T) {
 	if _, err := layer.Accept(); err == nil {
 		t.Error("the raft layer still accepts")
 	}
-	if _, err := layer.Dial(raftAddr(addr), time.Second); err == nil {
+	if _, err := layer.Dial(raftAddr(addr), patience); err == nil {
 		t.Error("the raft layer still dials")
 	}
 	a, b := net.Pipe()
@@ -242,7 +244,7 @@ func FuzzFirstBytes(f *testing.F) {
 		if !secure {
 			c = nil
 		}
-		pc, first, err := accept(context.Background(), a, c, time.Second)
+		pc, first, err := accept(context.Background(), a, c, patience)
 		a.Close()
 		switch {
 		case err == nil && secure:

@@ -16,6 +16,9 @@ import (
 	"github.com/debros/debros/structs"
 )
 
+// patience is how long a test waits for what takes a moment on an idle machine.
+const patience = time.Minute
+
 // logBuffer is a log that tests read and that prints nothing.
 type logBuffer struct {
 	mu sync.Mutex
@@ -51,7 +54,7 @@ func newSide(t testing.TB, c *creds.Creds) side {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return side{Config{Creds: c, Metrics: m,
+	return side{Config{Creds: c, Metrics: m, Limits: Limits{HandshakeTimeout: patience},
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, log, sink}
 }
 
@@ -120,17 +123,17 @@ func newPool(t testing.TB, cfg Config, open DialFunc) *Pool {
 
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !f() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within %s: %s", patience, what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
 func withTimeout(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }

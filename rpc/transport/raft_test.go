@@ -24,7 +24,7 @@ func raftNode(t *testing.T, s *Server, open DialFunc) *raft.NetworkTransport {
 	t.Helper()
 	rt := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  s.RaftLayer(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, open),
-		MaxPool: 2, Timeout: 5 * time.Second, Logger: hclog.NewNullLogger(),
+		MaxPool: 2, Timeout: patience, Logger: hclog.NewNullLogger(),
 	})
 	stop := make(chan struct{})
 	t.Cleanup(func() { close(stop); rt.Close() })
