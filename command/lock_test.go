@@ -40,7 +40,7 @@ func TestLockKillsTheChildWhenTheLockIsLost(t *testing.T) {
 		if r.status != 1 || !strings.Contains(r.stderr, "the lock was lost") {
 			t.Errorf("got %+v", r)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the child lives on")
 	}
 }
@@ -76,7 +76,7 @@ func TestWatchReportsChangesAndRunsHandlers(t *testing.T) {
 
 func waitFor(t *testing.T, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !cond(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited in vain")
 		}

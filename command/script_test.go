@@ -92,7 +92,7 @@ func (a *agents) killAll() {
 func scriptAgents(ts *testscript.TestScript) *agents { return ts.Value(agentsKey{}).(*agents) }
 
 // patience is how long a script waits for anything, on a busy machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // until repeats try until it is nil.
 func until(try func() error) error {
