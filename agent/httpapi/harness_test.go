@@ -50,7 +50,7 @@ func start(t *testing.T, cfg Config) *harness {
 	s.c = &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 8},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       20 * time.Second,
+		Timeout:       patience,
 	}
 	return s
 }
@@ -132,10 +132,13 @@ func (s *harness) session(body string) string {
 	return out.ID
 }
 
+// patience is how long a test waits for what takes a moment on an idle machine.
+const patience = time.Minute
+
 // until polls with a deadline.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never happened: %s", what)
 		}

@@ -235,7 +235,7 @@ func TestABlockedQuerySleepsUntilTheKeyChanges(t *testing.T) {
 		if !strings.Contains(r.body, `"Value":"Mg=="`) || r.header.Get("X-Consul-Index") == index {
 			t.Errorf("woke with %s at %s", r.body, r.header.Get("X-Consul-Index"))
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the query was not woken")
 	}
 	until(t, "the watch is given back", func() bool { return s.h.watches.total() == 0 })

@@ -86,7 +86,7 @@ func TestOneClientCannotHoldEveryWatch(t *testing.T) {
 		conn := l.dial("10.0.0.9:1000")
 		wg.Go(func() {
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(30 * time.Second))
+			conn.SetDeadline(time.Now().Add(5 * patience)) // it is held until all 5,000 were answered
 			fmt.Fprintf(conn, "GET /v1/kv/w?wait=10m&index=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", index)
 			head := make([]byte, 512)
 			n, err := io.ReadAtLeast(conn, head, 12)
@@ -131,7 +131,7 @@ func exchange(t *testing.T, l *pipeListener, from, request string) string {
 	t.Helper()
 	conn := l.dial(from)
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintf(conn, "%s\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", request)
 	b, err := io.ReadAll(conn)
 	if err != nil {
