@@ -34,7 +34,7 @@ var layout = map[string][]string{
 
 	"agent": {"agent/config", "agent/gossip", "agent/httpapi", "agent/retryjoin", "agent/router", "agent/server", "agent/telemetry",
 		"internal/acl", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "rpc", "rpc/transport", "structs"},
-	"agent/agenttest":       {"agent", "agent/config", "agent/gossip", "agent/server", "api", "internal/creds", "internal/logging", "structs"},
+	"agent/agenttest":       {"agent", "agent/config", "agent/gossip", "agent/server", "api", "internal/creds", "internal/logging", "structs", "test/pace"},
 	"agent/config":          {"agent/config/settings", "structs"},
 	"agent/config/settings": {},
 	"agent/gossip":          {"internal/atomicfile", "internal/logging", "structs"},
@@ -51,6 +51,7 @@ var layout = map[string][]string{
 	"test":         {}, // only tests: they run binaries
 	"test/harness": {"api"},
 	"test/bench":   {"api", "test/harness"},
+	"test/pace":    {},
 }
 
 type pkg struct {

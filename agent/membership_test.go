@@ -240,10 +240,7 @@ func TestSessionsEndWhenTheirNodeFails(t *testing.T) {
 	t.Parallel()
 	c := agenttest.Cluster(t, 1, 1)
 	s1, client := c.Servers[0], c.Clients[0]
-	id, _, err := client.API.Session().Create(t.Context(), &api.SessionEntry{Name: "holder"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := session(t, client, &api.SessionEntry{Name: "holder"})
 	if ok, _, err := client.API.KV().Acquire(t.Context(), &api.KVPair{Key: "lock", Session: id}, nil); err != nil || !ok {
 		t.Fatalf("acquire: %v, %v", ok, err)
 	}

@@ -1,7 +1,7 @@
 package agent_test
 
 import (
-	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -15,17 +15,18 @@ func TestAWatchWakesOnAFollowerAndOnAClient(t *testing.T) {
 	leader := c.Leader()
 	put(t, leader, "k", "0")
 	for _, n := range []*agenttest.Node{c.Follower(), c.Clients[0]} {
-		before, meta, err := n.API.KV().Get(t.Context(), "k", nil)
-		if err != nil || before == nil {
-			t.Fatal(err)
-		}
+		_, meta := get(t, n, "k")
 		type answer struct {
 			pair *api.KVPair
 			err  error
 		}
 		got := make(chan answer, 1)
 		go func() {
-			p, _, err := n.API.KV().Get(t.Context(), "k", &api.QueryOptions{Index: meta.Index, Wait: agenttest.Patience})
+			var p *api.KVPair
+			err := errors.New("not asked yet")
+			for err != nil && t.Context().Err() == nil { // a change of leader ends the query
+				p, _, err = n.API.KV().Get(t.Context(), "k", &api.QueryOptions{Index: meta.Index, Wait: 2 * agenttest.Patience})
+			}
 			got <- answer{p, err}
 		}()
 		put(t, leader, "other", n.Spec.Name) // wakes nobody
@@ -40,7 +41,7 @@ func TestAWatchWakesOnAFollowerAndOnAClient(t *testing.T) {
 			if a.err != nil || string(a.pair.Value) != n.Spec.Name {
 				t.Fatalf("%s: %+v, %v", n.Spec.Name, a.pair, a.err)
 			}
-		case <-time.After(agenttest.Patience / 2):
+		case <-time.After(agenttest.Patience):
 			t.Fatalf("%s slept through the change", n.Spec.Name)
 		}
 	}
@@ -50,21 +51,18 @@ func TestAClientGoesOnWhenTheLeaderDies(t *testing.T) {
 	t.Parallel()
 	c := agenttest.Cluster(t, 3, 1)
 	client, dead := c.Clients[0], c.Leader()
-	id, _, err := client.API.Session().Create(t.Context(), &api.SessionEntry{TTL: "10s"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := session(t, client, &api.SessionEntry{TTL: "1m"})
 	put(t, client, "k", "before")
 	dead.Kill()
 	c.Drop(dead)
-	ctx, cancel := context.WithTimeout(t.Context(), agenttest.Patience)
-	defer cancel()
-	eventually(t, "a write through the client", func() bool {
-		_, err := client.API.KV().Put(ctx, &api.KVPair{Key: "k2", Value: []byte("after")}, nil)
-		return err == nil
-	})
+	put(t, client, "k2", "after")
 	want(t, client, "k", "before")
-	if e, _, err := client.API.Session().Renew(ctx, id, nil); err != nil || e == nil {
+	var e *api.SessionEntry
+	err := settled(t, func() (err error) {
+		e, _, err = client.API.Session().Renew(t.Context(), id, nil)
+		return err
+	})
+	if err != nil || e == nil {
 		t.Fatalf("the session did not survive the change of leader: %v, %v", e, err)
 	}
 }

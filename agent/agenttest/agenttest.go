@@ -25,11 +25,12 @@ import (
 	"github.com/debros/debros/internal/creds"
 	"github.com/debros/debros/internal/logging"
 	"github.com/debros/debros/structs"
+	"github.com/debros/debros/test/pace"
 )
 
 // Patience is how long a test waits for something that should take a second at most: machines that
 // run tests are slow at times.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // Spec says what one agent is. Its zero value is a client without a key that knows nobody.
 type Spec struct {
@@ -140,11 +141,11 @@ retry_interval = "200ms"
 `, s.Name, s.Server, s.Expect, s.Dir, s.Key, join, s.HCL)
 }
 
-// Tuning is gossip that notices a dead node in about two seconds. A SuspicionMult of 2 lets suspicion
+// Tuning is gossip that notices a dead node in about two seconds, pace.Factor aside. A SuspicionMult of 2 lets suspicion
 // end without others' confirmation, which in a cluster of three nobody could give.
 func Tuning() gossip.Tuning {
 	return gossip.Tuning{
-		GossipInterval: 20 * time.Millisecond, ProbeInterval: 400 * time.Millisecond, ProbeTimeout: 350 * time.Millisecond,
+		GossipInterval: 20 * time.Millisecond, ProbeInterval: pace.Factor * 400 * time.Millisecond, ProbeTimeout: pace.Factor * 350 * time.Millisecond,
 		SuspicionMult: 2, PushPull: time.Second, ReapInterval: 200 * time.Millisecond, ReconnectInterval: 500 * time.Millisecond,
 		BroadcastTimeout: time.Second, LeavePropagateDelay: 200 * time.Millisecond,
 	}
@@ -152,9 +153,10 @@ func Tuning() gossip.Tuning {
 
 // fastServer is a server that examines the others often and gives new ones a vote soon.
 func fastServer(c *server.Config) {
+	c.RaftMultiplier = pace.Factor
 	c.AutopilotInterval = 100 * time.Millisecond
 	c.Autopilot.ServerStabilizationTime = 200 * time.Millisecond
-	c.Autopilot.LastContactThreshold = time.Second
+	c.Autopilot.LastContactThreshold = pace.Factor * time.Second
 	c.SegmentSizeBytes = 1 << 20
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // C is a cluster that shares one cluster_key.
@@ -68,7 +67,7 @@ func (c *C) WaitWhole() {
 	}
 	for _, n := range c.Nodes() {
 		Eventually(c.t, "the catalog on "+n.Spec.Name+" to name every agent", func() bool {
-			nodes, _, err := n.API.Catalog().Nodes(ctx, nil)
+			nodes, _, err := n.API.Catalog().Nodes(c.t.Context(), nil)
 			return err == nil && len(nodes) == len(c.Nodes())
 		})
 	}
@@ -81,7 +80,7 @@ func (c *C) Leader() *Node {
 	Eventually(c.t, "one leader", func() bool {
 		leader = nil
 		for _, n := range c.Servers {
-			ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(c.t.Context(), Patience/4)
 			conf, err := n.API.Operator().RaftConfiguration(ctx, nil)
 			cancel()
 			if err != nil {

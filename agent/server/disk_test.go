@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"github.com/hashicorp/raft-wal/metrics"
 
 	"github.com/debros/debros/state/fsm"
 	"github.com/debros/debros/structs"
@@ -110,19 +112,22 @@ func TestFollowerWithConflictingEntriesTakesSnapshot(t *testing.T) {
 			cfg.LogBackend, cfg.TrailingLogs = b, trailing
 			cfg.Autopilot.CleanupDeadServers = false // it would be a new server, without a log
 		})
-		odd := c.leader()
-		mustPut(t, odd, "k", "1")
-		others := withoutNode(c.nodes, odd)
+		var odd *node
+		var last uint64
+		eventually(t, "a leader that is stopped while it leads", func() (ok bool) {
+			odd = c.leader()
+			mustPut(t, odd, "k", "1")
+			term := odd.leadingTerm.Load()
+			c.kill(odd)
+			if last, ok = appendUncommitted(t, odd, term, conflicting); !ok {
+				c.back(odd)
+			}
+			return ok
+		})
+		others := append([]*node{}, c.nodes...)
 		for _, n := range others {
 			c.kill(n)
 		}
-		last := odd.raft.LastIndex()
-		for i := range conflicting { // within the lease: they reach the log of odd and no other
-			odd.raft.Apply(entryThatPuts(t, "lost", num(i)), 0)
-		}
-		eventually(t, "the entries to be in the log", func() bool { return odd.raft.LastIndex() >= last+conflicting })
-		c.kill(odd)
-
 		for _, n := range others {
 			c.back(n)
 		}
@@ -138,9 +143,7 @@ func TestFollowerWithConflictingEntriesTakesSnapshot(t *testing.T) {
 			}
 		}
 		// A new leader has prepared nothing for the follower from the entries that are gone.
-		if err := leader.raft.LeadershipTransfer().Error(); err != nil {
-			t.Fatal(err)
-		}
+		eventually(t, "another leader", func() bool { return c.leader().raft.LeadershipTransfer().Error() == nil })
 		leader = c.leader()
 		first, _ := leader.logs.FirstIndex()
 		if first <= last || leader.raft.LastIndex() >= last+conflicting {
@@ -166,13 +169,35 @@ func TestFollowerWithConflictingEntriesTakesSnapshot(t *testing.T) {
 	})
 }
 
-func withoutNode(nodes []*node, not *node) (out []*node) {
-	for _, n := range nodes {
-		if n != not {
-			out = append(out, n)
-		}
+// appendUncommitted leaves a stopped leader's log as if it had crashed before the entries reached
+// anybody: only the leader of a term makes entries of it, so these conflict with no others of their
+// term. It returns the index before them; false when the server had lost its office.
+func appendUncommitted(t *testing.T, n *node, term uint64, count int) (last uint64, ok bool) {
+	t.Helper()
+	logs, err := openLogStore(filepath.Join(n.dir, "raft"), &n.cfg, hclog.NewNullLogger(), &metrics.NoOpCollector{}, func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out
+	defer logs.Close()
+	last, err = logs.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var newest raft.Log
+	if err := logs.GetLog(last, &newest); err != nil {
+		t.Fatal(err)
+	}
+	if newest.Term != term {
+		return 0, false
+	}
+	entries := make([]*raft.Log, count)
+	for i := range entries {
+		entries[i] = &raft.Log{Index: last + 1 + uint64(i), Term: term, Type: raft.LogCommand, Data: entryThatPuts(t, "lost", num(i))}
+	}
+	if err := logs.StoreLogs(entries); err != nil {
+		t.Fatal(err)
+	}
+	return last, true
 }
 
 func entryThatPuts(t *testing.T, key, value string) []byte {
@@ -256,7 +281,7 @@ func TestAFullDiskStopsTheLeaderAndLosesNothing(t *testing.T) {
 			if !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("the node stops because of %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the node with the full disk goes on")
 		}
 		c.kill(leader) // what the agent does
@@ -297,7 +322,7 @@ func TestADiskThatFillsUpForReal(t *testing.T) {
 		}
 		select {
 		case <-n.Fatal(): // raft-wal says "segment is sealed" when it found no room for the next one
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("the node with the full disk goes on")
 		}
 		c.kill(n)
@@ -340,12 +365,16 @@ func (l *ledger) len() int {
 	return len(l.acked)
 }
 
+// writersPerNode make a slow disk's hundred writes a matter of seconds: they share its fsyncs.
+const writersPerNode = 4
+
 // write puts a key after the other through all nodes until stop, which may be called twice. A write
 // that fails is not in the ledger.
 func (l *ledger) write(nodes []*node) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
-	for w, n := range nodes {
+	for w := range writersPerNode * len(nodes) {
+		n := nodes[w%len(nodes)]
 		wg.Go(func() {
 			for i := 0; ; i++ {
 				select {
@@ -373,7 +402,7 @@ func (l *ledger) check(t *testing.T, n *node) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, key := range l.acked {
-		if got, err := get(n, key, structs.QueryOptions{}); err != nil || got != key {
+		if got, err := settledGet(n, key); err != nil || got != key {
 			t.Fatalf("%s was acknowledged (one of %d) and is %q on %s: %v", key, len(l.acked), got, n.id, err)
 		}
 	}

@@ -55,7 +55,7 @@ func TestASenderBlockedInAPipelineIsFreedWhenRaftStops(t *testing.T) {
 	trans.closePipelines()
 	select {
 	case <-freed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the sender is still blocked")
 	}
 	if len(trans.open) != 0 {

@@ -64,15 +64,14 @@ func TestLinearizableReadOnEveryServerSeesTheLastWrite(t *testing.T) {
 
 func TestWritesAreForwardedOnceAndCoalesced(t *testing.T) {
 	c := newCluster(t, 3, nil)
-	leader := c.leader()
-	before := leader.raft.LastIndex()
+	before := c.leader().raft.LastIndex()
 	const writers, each = 64, 20
 	var wg sync.WaitGroup
 	errs := make(chan error, writers)
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				if err := put(c.nodes[w%3], "k"+num(w)+"/"+num(i), "v"); err != nil {
+				if err := settled(func() error { return put(c.nodes[w%3], "k"+num(w)+"/"+num(i), "v") }); err != nil {
 					errs <- err
 					return
 				}
@@ -84,6 +83,7 @@ func TestWritesAreForwardedOnceAndCoalesced(t *testing.T) {
 	for err := range errs {
 		t.Error(err)
 	}
+	leader := c.leader()
 	entries := leader.raft.LastIndex() - before
 	if entries >= writers*each {
 		t.Errorf("%d writes took %d log entries: nothing was coalesced", writers*each, entries)
@@ -139,6 +139,10 @@ func TestWriteWithoutQuorumIsNotAcknowledged(t *testing.T) {
 	c := newCluster(t, 3, func(cfg *Config) { cfg.HoldTimeout = time.Second })
 	leader := c.leader()
 	mustPut(t, leader, "a", "1")
+	eventually(t, "the write to be applied", func() bool { // at once, unless leadership moved
+		_, err := get(leader, "a", structs.QueryOptions{Consistency: structs.Stale})
+		return err == nil
+	})
 	for _, n := range append([]*node{}, c.nodes...) {
 		if n != leader {
 			n.stop()
@@ -157,46 +161,22 @@ func TestWriteWithoutQuorumIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-func TestSessionEndsAfterItsTTL(t *testing.T) {
-	var k sessionKey
-	fired := make(chan sessionKey, 1)
-	timers := newSessionTimers(func(got sessionKey) { fired <- got })
-	defer timers.stop()
-	k = sessionKey{"default", "s"}
-	timers.reset(k, 20*time.Millisecond)
-	select {
-	case got := <-fired:
-		if got != k {
-			t.Fatalf("fired for %v", got)
-		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("the clock never rang")
-	}
-	timers.reset(k, time.Millisecond)
-	timers.clear()
-	select {
-	case <-fired:
-		t.Fatal("a cleared clock rang")
-	case <-time.After(50 * time.Millisecond):
-	}
-}
-
 func TestKeyExpiresAsACommittedCommand(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	leader := c.leader()
-	var rep structs.KVReply
-	req := &structs.KVRequest{Op: structs.KVSet, KV: structs.KVPair{Key: "short"}, TTL: int64(300 * time.Millisecond)}
-	if err := leader.RPC(t.Context(), "KV.Apply", req, &rep); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := get(c.follower(), "short", structs.QueryOptions{}); err != nil {
-		t.Fatal(err)
+	for key, ttl := range map[string]time.Duration{"long": time.Hour, "short": 300 * time.Millisecond} {
+		req := &structs.KVRequest{Op: structs.KVSet, KV: structs.KVPair{Key: key}, TTL: int64(ttl)}
+		if err := settled(func() error { return leader.RPC(t.Context(), "KV.Apply", req, new(structs.KVReply)) }); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, n := range c.nodes {
+		wantGet(t, n, "long", "")
 		eventually(t, "the key to expire on "+string(n.id), func() bool {
 			_, err := get(n, "short", structs.QueryOptions{Consistency: structs.Stale})
 			return errors.Is(err, structs.ErrNotFound)
 		})
+		wantGet(t, n, "long", "")
 	}
 }
 
@@ -205,24 +185,31 @@ func TestSnapshotSaveAndRestoreOverTheCluster(t *testing.T) {
 	leader := c.leader()
 	mustPut(t, leader, "old", "1")
 	var archive bytes.Buffer
-	if err := leader.Stream(t.Context(), "Snapshot.Save", &structs.SnapshotRequest{}, nil, &archive); err != nil {
+	if err := settled(func() error {
+		archive.Reset()
+		return leader.Stream(t.Context(), "Snapshot.Save", &structs.SnapshotRequest{}, nil, &archive)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	mustPut(t, leader, "old", "2")
 	mustPut(t, leader, "new", "x")
 	damaged := bytes.Clone(archive.Bytes())
 	damaged[len(damaged)/2] ^= 0x10
-	var rep bytes.Buffer
-	if err := c.follower().Stream(t.Context(), "Snapshot.Restore", &structs.SnapshotRequest{}, bytes.NewReader(damaged), &rep); !errors.Is(err, structs.ErrInvalid) {
+	restore := func(archive []byte) error {
+		return settled(func() error {
+			return c.follower().Stream(t.Context(), "Snapshot.Restore", &structs.SnapshotRequest{}, bytes.NewReader(archive), new(bytes.Buffer))
+		})
+	}
+	if err := restore(damaged); !errors.Is(err, structs.ErrInvalid) {
 		t.Fatalf("damaged archive: %v", err)
 	}
 	wantGet(t, leader, "old", "2")
-	if err := c.follower().Stream(t.Context(), "Snapshot.Restore", &structs.SnapshotRequest{}, bytes.NewReader(archive.Bytes()), &rep); err != nil {
+	if err := restore(archive.Bytes()); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range c.nodes {
 		wantGet(t, n, "old", "1")
-		if _, err := get(n, "new", structs.QueryOptions{}); !errors.Is(err, structs.ErrNotFound) {
+		if _, err := settledGet(n, "new"); !errors.Is(err, structs.ErrNotFound) {
 			t.Fatalf("%s still has what came after the snapshot: %v", n.id, err)
 		}
 	}
@@ -266,7 +253,7 @@ func TestLeaderLeavesAndTheOthersGoOn(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	leader := c.leader()
 	mustPut(t, leader, "a", "1")
-	if err := leader.Leave(t.Context(), false); err != nil {
+	if err := settled(func() error { return leader.Leave(t.Context(), false) }); err != nil {
 		t.Fatal(err)
 	}
 	c.roster.status(leader.id, structs.MemberLeft)

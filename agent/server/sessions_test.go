@@ -2,8 +2,29 @@ package server
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
+
+func TestASessionsClockRingsOnceUnlessItIsCleared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fired := make(chan sessionKey, 9)
+		timers := newSessionTimers(func(got sessionKey) { fired <- got })
+		defer timers.stop()
+		k := sessionKey{"default", "s"}
+		began := time.Now()
+		timers.reset(k, 10*time.Second)
+		if got := <-fired; got != k || time.Since(began) != 10*time.Second*sessionTTLFactor {
+			t.Fatalf("fired for %v after %s", got, time.Since(began))
+		}
+		timers.reset(k, 10*time.Second)
+		timers.clear()
+		time.Sleep(time.Hour)
+		if len(fired) != 0 {
+			t.Fatal("a cleared clock rang")
+		}
+	})
+}
 
 func TestARingOfAnEarlierRunEndsNoSession(t *testing.T) {
 	ended := 0

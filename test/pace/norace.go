@@ -1,0 +1,6 @@
+//go:build !race
+
+package pace
+
+// Factor is what a test binary without the race detector needs.
+const Factor = 1
