@@ -153,7 +153,7 @@ func TestLeaveShrinksTheCluster(t *testing.T) {
 	c := agenttest.Cluster(t, 3, 1, quickLeave)
 	leader, client := c.Leader(), c.Clients[0]
 	put(t, leader, "k", "v")
-	if err := leader.API.Agent().Leave(t.Context(), false); err != nil {
+	if err := settled(t, func() error { return leader.API.Agent().Leave(t.Context(), false) }); err != nil {
 		t.Fatal(err)
 	}
 	waitStopped(t, leader)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/debros/debros/structs"
@@ -41,26 +42,49 @@ func (s *Server) MayLeave() error {
 // Leave takes this server out of the Raft configuration: leadership is handed over first, then the
 // new leader removes it, and it waits until it sees that. With force, failures do not stop it.
 func (s *Server) Leave(ctx context.Context, force bool) error {
+	if s.removed() {
+		return nil // an earlier attempt got this far
+	}
 	if err := s.MayLeave(); err != nil && !force {
 		return err
 	}
 	if s.voters() <= 1 {
 		return nil
 	}
-	if s.IsLeader() {
-		if err := waitFuture(s.raft.LeadershipTransfer(), s.cfg.transferTimeout()); err != nil && !force {
-			return structs.Errorf(structs.KindUnavailable, "leadership could not be handed over: %v", err)
-		}
+	if err := s.handOver(ctx); err != nil && !force {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.HoldTimeout)
 	defer cancel()
 	req := &structs.RaftPeerRequest{ID: s.cfg.NodeID}
 	var reply structs.WriteReply
-	if err := s.RPC(ctx, "Operator.RaftRemovePeer", req, &reply); err != nil && !force {
+	if err := s.RPC(ctx, "Operator.RaftRemovePeer", req, &reply); err != nil && !errors.Is(err, structs.ErrNotFound) && !force {
 		return err
 	}
 	s.waitRemoved()
 	return nil
+}
+
+// handOver gives leadership to another server. One attempt fails easily: raft gives the chosen server
+// one election timeout, and a busy one needs longer.
+func (s *Server) handOver(ctx context.Context) error {
+	deadline := time.Now().Add(s.cfg.HoldTimeout)
+	for s.IsLeader() {
+		err := waitFuture(s.raft.LeadershipTransfer(), s.cfg.transferTimeout())
+		if err == nil || !s.IsLeader() { // lost otherwise is as good
+			return nil
+		}
+		if s.pause(ctx, deadline) != nil {
+			return structs.Errorf(structs.KindUnavailable, "leadership could not be handed over: %v", err)
+		}
+	}
+	return nil
+}
+
+// removed reports whether the configuration that this server knows is one without it.
+func (s *Server) removed() bool {
+	_, err := s.findServer(s.cfg.NodeID, "")
+	return err != nil && s.voters() > 0
 }
 
 // waitRemoved waits a little until this server sees that it is no longer in the configuration, so
@@ -68,7 +92,7 @@ func (s *Server) Leave(ctx context.Context, force bool) error {
 func (s *Server) waitRemoved() {
 	deadline := time.Now().Add(leaveWait)
 	for time.Now().Before(deadline) {
-		if _, err := s.findServer(s.cfg.NodeID, ""); err != nil {
+		if s.removed() {
 			return
 		}
 		select {
