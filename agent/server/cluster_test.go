@@ -120,7 +120,6 @@ func (c *cluster) start(id structs.NodeID, dir string, expect int) *node {
 	if n.trans, err = transport.Listen(l, tc, n.Methods(), n.Streams()); err != nil {
 		c.t.Fatal(err)
 	}
-	go n.trans.Serve()
 	c.roster.set(structs.Member{
 		ID: id, Name: cfg.NodeName, Addr: "127.0.0.1", Port: 1, Role: structs.RoleServer, Status: structs.MemberAlive,
 		Datacenter: "dc1", Expect: expect, Ports: map[string]int{structs.PortServer: l.Addr().(*net.TCPAddr).Port}, Build: "test",
@@ -128,6 +127,7 @@ func (c *cluster) start(id structs.NodeID, dir string, expect int) *node {
 	if err := n.Start(n.trans.RaftLayer(l.Addr(), nil), c.roster); err != nil {
 		c.t.Fatal(err)
 	}
+	go n.trans.Serve() // as the agent does: no request comes before the server can answer
 	return n
 }
 
