@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"path/filepath"
 	"slices"
@@ -16,11 +17,12 @@ import (
 	"time"
 
 	"github.com/debros/debros/structs"
+	"github.com/debros/debros/test/pace"
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // eventually polls until ok, or fails with what at the deadline.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -41,7 +43,7 @@ func testConfig(name string) Config {
 		BindAddr: "127.0.0.1",
 		Tuning: Tuning{
 			GossipInterval: 10 * time.Millisecond, PushPull: 300 * time.Millisecond, LeavePropagateDelay: 20 * time.Millisecond,
-			ProbeInterval: 10 * time.Second, ProbeTimeout: time.Second, // a busy machine must not make a living node fail
+			ProbeInterval: 10 * time.Second, ProbeTimeout: 5 * time.Second, // a busy machine must not make a living node fail
 		},
 		Logger: slog.New(slog.DiscardHandler),
 	}
@@ -50,7 +52,7 @@ func testConfig(name string) Config {
 // quick is a testConfig for tests in which nodes fail and are noticed.
 func quick(name string) Config {
 	c := testConfig(name)
-	c.Tuning.ProbeInterval, c.Tuning.ProbeTimeout, c.Tuning.SuspicionMult = 400*time.Millisecond, 300*time.Millisecond, 2
+	c.Tuning.ProbeInterval, c.Tuning.ProbeTimeout, c.Tuning.SuspicionMult = pace.Factor*400*time.Millisecond, pace.Factor*300*time.Millisecond, 2
 	c.Tuning.ReapInterval, c.Tuning.ReconnectInterval = 20*time.Millisecond, 100*time.Millisecond
 	return c
 }
@@ -67,6 +69,28 @@ func start(t *testing.T, cfg Config) *Gossip {
 		}
 	})
 	return g
+}
+
+// lowPort is a port for a node that comes back to it: below those that the system hands out itself, so
+// that nobody takes it while the node is down.
+func lowPort(t *testing.T) int {
+	t.Helper()
+	for range 1000 {
+		port := 20000 + mathrand.IntN(12000)
+		addr := net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		u, err := net.ListenPacket("udp", addr)
+		l.Close()
+		if err == nil {
+			u.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port between 20000 and 32000")
+	return 0
 }
 
 func addrOf(g *Gossip) string {
@@ -350,6 +374,7 @@ func TestRestartedNodeRejoinsWithoutRetryJoin(t *testing.T) {
 func TestRejoinGoesOnUntilSomebodyAnswers(t *testing.T) {
 	t.Parallel()
 	ca := testConfig("a")
+	ca.BindPort = lowPort(t)
 	a := start(t, ca)
 	cb := testConfig("b")
 	cb.SnapshotPath = filepath.Join(t.TempDir(), "snapshot")
@@ -359,7 +384,6 @@ func TestRejoinGoesOnUntilSomebodyAnswers(t *testing.T) {
 	}
 	join(t, b, a)
 	eventuallyStatus(t, b, "a", structs.MemberAlive)
-	ca.BindPort = a.Local().Port
 	if err := b.Shutdown(); err != nil {
 		t.Fatal(err)
 	}

@@ -141,10 +141,10 @@ func runRaft(t *testing.T) {
 	}
 	select {
 	case <-r.LeaderCh():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no leader")
 	}
-	if err := r.Apply([]byte("x"), 10*time.Second).Error(); err != nil {
+	if err := r.Apply([]byte("x"), time.Minute).Error(); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Shutdown().Error(); err != nil {

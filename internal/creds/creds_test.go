@@ -202,7 +202,7 @@ func handshake(t *testing.T, server, client *tls.Config) (ss, cs tls.ConnectionS
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	a.SetDeadline(deadline)
 	b.SetDeadline(deadline)
 	st, ct := tls.Server(a, server), tls.Client(b, client)

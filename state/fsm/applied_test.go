@@ -74,7 +74,7 @@ func TestWaitGivesUpWithItsContext(t *testing.T) {
 // Each waiter races with the set that satisfies it; none may sleep on.
 func TestNoWakeUpIsLost(t *testing.T) {
 	var a applied
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for w := range 4 {

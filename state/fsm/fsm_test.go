@@ -125,7 +125,7 @@ func TestReplayedEntryIsSkipped(t *testing.T) {
 
 func TestWaitAppliedSeesItsEntryInTheStore(t *testing.T) {
 	f := New(state.New(), nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -151,7 +151,7 @@ func TestWaitAppliedSeesItsEntryInTheStore(t *testing.T) {
 func TestWaitAppliedIsWokenByRestore(t *testing.T) {
 	data := stream(t, sample(t))
 	f := New(state.New(), nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f.WaitApplied(ctx, 25) }()

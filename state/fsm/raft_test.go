@@ -14,7 +14,7 @@ import (
 	"github.com/debros/debros/structs"
 )
 
-const raftWait = 20 * time.Second
+const raftWait = time.Minute
 
 // node is one Raft server over in-memory stores that outlive it.
 type node struct {

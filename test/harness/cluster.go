@@ -40,6 +40,9 @@ type Cluster struct {
 	ports   *portTaker
 }
 
+// leaderAnswers is how long a server may take to say whether it leads, which it knows by itself.
+const leaderAnswers = 5 * time.Second
+
 // readyPoll is the pause between two looks at whether a condition holds.
 const readyPoll = 20 * time.Millisecond
 
@@ -225,7 +228,7 @@ func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
 			if !n.answers() {
 				continue
 			}
-			sctx, cancel := context.WithTimeout(ctx, time.Second)
+			sctx, cancel := context.WithTimeout(ctx, leaderAnswers)
 			addr, err := n.quick.Status().Leader(sctx, staleRead())
 			cancel()
 			if err == nil && addr == n.ServerAddr() {

@@ -28,7 +28,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestClusterSurvivesKillPauseAndRestart(t *testing.T) {
 	needBinary(t)
 	c := harness.ForTest(t, harness.Config{Servers: 3, Clients: 1})
-	ctx := within(t, time.Minute)
+	ctx := within(t, 5*time.Minute)
 	put := func(n *harness.Node, key string) {
 		t.Helper()
 		if _, err := n.API().KV().Put(ctx, &api.KVPair{Key: key, Value: []byte(key)}, nil); err != nil {
@@ -80,7 +80,7 @@ func TestClusterSurvivesKillPauseAndRestart(t *testing.T) {
 
 func TestStartSaysWhatWentWrong(t *testing.T) {
 	needBinary(t)
-	_, err := harness.Start(within(t, 20*time.Second), harness.Config{Dir: t.TempDir(), Servers: 1, Args: []string{"-log-level=loud"}})
+	_, err := harness.Start(within(t, time.Minute), harness.Config{Dir: t.TempDir(), Servers: 1, Args: []string{"-log-level=loud"}})
 	if err == nil || !strings.Contains(err.Error(), "ended by itself") || !strings.Contains(err.Error(), "loud") {
 		t.Fatalf("want the end of the log in the error, got %v", err)
 	}

@@ -20,7 +20,7 @@ import (
 
 // stopWithin is how long SIGTERM may take before Stop gives up and kills: handing over leadership,
 // leaving, and draining have bounds of a few seconds each.
-const stopWithin = 20 * time.Second
+const stopWithin = time.Minute
 
 // Node is one agent of a cluster, running or not.
 type Node struct {

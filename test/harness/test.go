@@ -18,7 +18,7 @@ type TB interface {
 }
 
 // readyWithin is how long a cluster may take to be ready in a test: a few seconds on an idle machine.
-const readyWithin = time.Minute
+const readyWithin = 2 * time.Minute
 
 // tailLines of every node's log are shown when a test has failed.
 const tailLines = 60
