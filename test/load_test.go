@@ -19,7 +19,7 @@ func TestImportSurvivesTheLeadersDeath(t *testing.T) {
 	if _, err := os.Stat("../bin/debros"); err != nil {
 		t.Skip("SKIPPED: no bin/debros (run make build)")
 	}
-	keys, within := "3000", 3*time.Minute
+	keys, within := "3000", 10*time.Minute
 	if os.Getenv("DEBROS_SYSTEM_TESTS") != "" {
 		keys, within = "100000", 15*time.Minute
 	} else if testing.Short() {

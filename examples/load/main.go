@@ -23,7 +23,7 @@ import (
 )
 
 // waitWithin bounds every wait for the cluster.
-const waitWithin = 2 * time.Minute
+const waitWithin = 5 * time.Minute
 
 // pair is one line of the file, in the form of `debros kv export`.
 type pair struct {
