@@ -21,7 +21,7 @@ type woken struct {
 func await(t *testing.T, f func(q *api.QueryOptions) woken, index uint64) <-chan woken {
 	t.Helper()
 	ch := make(chan woken, 1)
-	q := (&api.QueryOptions{WaitIndex: index, WaitTime: 8 * time.Second}).WithContext(within(t, deadline))
+	q := (&api.QueryOptions{WaitIndex: index, WaitTime: deadline}).WithContext(within(t, 2*deadline))
 	go func() { ch <- f(q) }()
 	return ch
 }
@@ -52,7 +52,7 @@ func mustWake(t *testing.T, ch <-chan woken) woken {
 	case w := <-ch:
 		must(t, w.err)
 		return w
-	case <-time.After(5 * time.Second):
+	case <-time.After(deadline):
 		t.Fatal("the query was not woken")
 	}
 	return woken{}

@@ -76,10 +76,10 @@ func TestClusterSurvivesItsLeader(t *testing.T) {
 		}
 	}
 
-	transfer, err := edge.Operator().RaftLeaderTransfer("", nil)
-	if must(t, err); !transfer.Success {
-		t.Error("leadership was not handed over")
-	}
+	eventually(t, deadline, "leadership is handed over", func() bool { // raft gives the next leader half a second
+		transfer, err := edge.Operator().RaftLeaderTransfer("", nil)
+		return err == nil && transfer.Success
+	})
 	eventually(t, deadline, "a leader after the transfer", func() bool { return leaderOf(agents, edge) != nil })
 
 	// Consul's lock, held through the client agent while the leader is killed.
