@@ -65,7 +65,7 @@ func TestLockIsLostByItsOwnClockWhenTheNetworkHangs(t *testing.T) {
 			case <-time.After(ttl + agenttest.Patience):
 				t.Fatal("still believed to be held long after its TTL")
 			}
-			if took := time.Since(stalled); took > ttl+ttl/4 {
+			if took := time.Since(stalled); took > ttl+ttl/2 {
 				t.Errorf("noticed after %s, more than a TTL of %s", took, ttl)
 			}
 			other := namespaced(t, shared.Node().API.Address(), f.namespace)
@@ -90,7 +90,7 @@ func TestLockIsLostWhenItsSessionOrKeyGoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t)
-			lock := client.Lock("l", &api.LockOptions{LockDelay: api.NoLockDelay})
+			lock := client.Lock("l", &api.LockOptions{TTL: time.Hour, LockDelay: api.NoLockDelay})
 			lost, _ := lockIt(t, lock)
 			if isClosed(lost) {
 				t.Fatal("lost at once")
@@ -100,7 +100,7 @@ func TestLockIsLostWhenItsSessionOrKeyGoes(t *testing.T) {
 			}
 			select {
 			case <-lost:
-			case <-time.After(5 * time.Second): // by itself it would take the TTL of 15
+			case <-time.After(agenttest.Patience): // by itself it would take the TTL
 				t.Fatal("not noticed")
 			}
 			// The same Lock can be taken again.
