@@ -175,6 +175,7 @@ func tables(t *testing.T, s *Store) []byte {
 	dumpTable(t, &out, "lockdelays", sn.LockDelays)
 	dumpTable(t, &out, "indexes", sn.TableIndexes)
 	fmt.Fprintf(&out, "autopilot %+v\n", sn.Autopilot())
+	fmt.Fprintf(&out, "cluster %+v\n", sn.Cluster())
 	return out.Bytes()
 }
 
@@ -207,6 +208,11 @@ func restoreFrom(t *testing.T, to, from *Store) {
 			sn.TableIndexes(recode(t, r.TableIndex)), r.Entry(sn.Index(), sn.Time()),
 		} {
 			if err != nil {
+				return err
+			}
+		}
+		if c := sn.Cluster(); c != nil {
+			if err := recode(t, r.Cluster)(c); err != nil {
 				return err
 			}
 		}

@@ -59,6 +59,8 @@ func randomCommand(rnd *rand.Rand, index uint64) command {
 			Namespace: structs.NamespaceInfo{Name: name}}
 	case n < 96:
 		return &structs.KVExpireRequest{Limit: rnd.IntN(4)}
+	case n < 97:
+		return &structs.ClusterRequest{ID: pick(rnd, clusterA, clusterB, "")}
 	case n < 98:
 		return &structs.AutopilotRequest{Config: structs.AutopilotConfig{MinQuorum: uint(rnd.IntN(3)), ModifyIndex: index - 1}, CAS: rnd.IntN(2) == 0}
 	default:
@@ -129,6 +131,8 @@ func apply(tx *Txn, c command) any {
 		return tx.KVExpire(r).Deleted
 	case *structs.AutopilotRequest:
 		tx.Autopilot(r)
+	case *structs.ClusterRequest:
+		tx.Cluster(r)
 	case *structs.TombstoneReapRequest:
 		tx.TombstoneReap(r)
 	}

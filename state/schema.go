@@ -19,6 +19,7 @@ const (
 	tableIndex      = "index"
 	tableLastEntry  = "lastentry"
 	tableAutopilot  = "autopilot"
+	tableCluster    = "cluster"
 )
 
 // Index names; go-memdb insists on "id" for the primary one.
@@ -37,7 +38,7 @@ func schema() *memdb.DBSchema {
 	tables := map[string]*memdb.TableSchema{}
 	for _, t := range []*memdb.TableSchema{
 		kvSchema(), tombstonesSchema(), sessionsSchema(), lockDelaysSchema(), nodesSchema(),
-		namespacesSchema(), indexSchema(), lastEntrySchema(), autopilotSchema(),
+		namespacesSchema(), indexSchema(), lastEntrySchema(), autopilotSchema(), clusterSchema(),
 	} {
 		tables[t.Name] = t
 	}

@@ -51,6 +51,9 @@ func (s *Snapshot) TableIndexes(fn func(*TableIndex) error) error { return each(
 // Autopilot is the autopilot configuration, nil when none was ever set.
 func (s *Snapshot) Autopilot() *structs.AutopilotConfig { return s.v.autopilot(nil) }
 
+// Cluster is what the cluster knows of itself, nil when it has no id yet.
+func (s *Snapshot) Cluster() *structs.ClusterInfo { return s.v.cluster(nil) }
+
 func each[T any](v view, table string, fn func(*T) error) error {
 	for row := range scan[T](nil, v.tx, table, indexID, nil) {
 		if err := fn(row); err != nil {
@@ -110,6 +113,11 @@ func (r *Restorer) TableIndex(row *TableIndex) error {
 // Autopilot sets the autopilot configuration.
 func (r *Restorer) Autopilot(row *structs.AutopilotConfig) error {
 	return restoreRow(r, tableAutopilot, row)
+}
+
+// Cluster sets what the cluster knows of itself.
+func (r *Restorer) Cluster(row *structs.ClusterInfo) error {
+	return restoreRow(r, tableCluster, row)
 }
 
 func restoreRow[T any](r *Restorer, table string, row *T) error {

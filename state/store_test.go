@@ -29,7 +29,7 @@ func TestNoReadAnswersIndexZero(t *testing.T) {
 	}
 	for _, s := range []*Store{New(), empty} {
 		for _, n := range []structs.Namespace{ns, "no"} {
-			var got [12]uint64
+			var got [13]uint64
 			got[0], _ = s.KVGet(nil, n, "k")
 			got[1], _, _ = s.KVList(nil, n, "", "", 0)
 			got[2], _, _ = s.KVKeys(nil, n, "k", "/", "", 1)
@@ -42,6 +42,7 @@ func TestNoReadAnswersIndexZero(t *testing.T) {
 			got[9], _ = s.NodeList(nil)
 			got[10], _ = s.NodeGet(nil, "n")
 			got[11], _ = s.Autopilot(nil)
+			got[12], _ = s.Cluster(nil)
 			for i, idx := range got {
 				if idx == 0 {
 					t.Errorf("read %d of namespace %q answers index 0", i, n)
@@ -169,6 +170,32 @@ func TestAutopilotCAS(t *testing.T) {
 	wantEqual(t, "index", idx, r.index)
 }
 
+const (
+	clusterA structs.ClusterID = "aaaaaaaa-0000-4000-8000-00000000000a"
+	clusterB structs.ClusterID = "bbbbbbbb-0000-4000-8000-00000000000b"
+)
+
+func TestTheFirstClusterIDStaysForEver(t *testing.T) {
+	r := newRig(t)
+	name := func(id structs.ClusterID) {
+		r.entry(func(tx *Txn) { tx.Cluster(&structs.ClusterRequest{ID: id}) })
+	}
+	for _, bad := range []structs.ClusterID{"", "a", clusterA + "a", structs.ClusterID(strings.ToUpper(string(clusterA))), "aaaaaaaa-0000-4000-8000-0000000-000a"} {
+		name(bad)
+		if _, c := r.s.Cluster(nil); c != nil {
+			t.Fatalf("the cluster is named %+v", c)
+		}
+	}
+	name(clusterA)
+	at := r.index
+	for _, id := range []structs.ClusterID{clusterB, clusterA, ""} {
+		name(id)
+		idx, c := r.s.Cluster(nil)
+		wantEqual(t, "the row", *c, structs.ClusterInfo{ID: clusterA, CreateIndex: at})
+		wantEqual(t, "index", idx, at)
+	}
+}
+
 func TestAbortedEntryLeavesNothing(t *testing.T) {
 	r := newRig(t)
 	before := dump(t, r.s)
@@ -198,6 +225,7 @@ func TestRestoreBringsEverythingBackAndWakes(t *testing.T) {
 	r.kv(structs.KVDelete, structs.KVPair{Key: "gone"})
 	r.destroy(r.session(structs.Session{ID: "s2"}))
 	r.entry(func(tx *Txn) { tx.Autopilot(&structs.AutopilotRequest{Config: structs.AutopilotConfig{MinQuorum: 3}}) })
+	r.entry(func(tx *Txn) { tx.Cluster(&structs.ClusterRequest{ID: clusterA}) })
 	want := dump(t, r.s)
 
 	to := newRig(t)

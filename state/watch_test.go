@@ -45,6 +45,7 @@ func TestWatchesFireOnChange(t *testing.T) {
 		"namespaces":  func(s *Store, ws memdb.WatchSet) uint64 { i, _ := s.NamespaceList(ws); return i },
 		"ns team":     func(s *Store, ws memdb.WatchSet) uint64 { i, _ := s.NamespaceGet(ws, "team"); return i },
 		"autopilot":   func(s *Store, ws memdb.WatchSet) uint64 { i, _ := s.Autopilot(ws); return i },
+		"cluster":     func(s *Store, ws memdb.WatchSet) uint64 { i, _ := s.Cluster(ws); return i },
 	}
 	for _, c := range []struct {
 		change string
@@ -72,6 +73,9 @@ func TestWatchesFireOnChange(t *testing.T) {
 		{"set autopilot", func(r *rig) {
 			r.entry(func(tx *Txn) { tx.Autopilot(&structs.AutopilotRequest{Config: structs.AutopilotConfig{MinQuorum: 3}}) })
 		}, []string{"autopilot"}},
+		{"name cluster", func(r *rig) {
+			r.entry(func(tx *Txn) { tx.Cluster(&structs.ClusterRequest{ID: clusterA}) })
+		}, []string{"cluster"}},
 	} {
 		for _, name := range c.wakes {
 			r := newWatchRig(t)

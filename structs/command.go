@@ -15,6 +15,7 @@ const (
 	CommandNode                             // NodeRequest
 	CommandTombstoneReap                    // TombstoneReapRequest
 	CommandAutopilot                        // AutopilotRequest
+	CommandCluster                          // ClusterRequest; only where every server has FSMVersionCluster
 )
 
 // Command is one write, as an endpoint hands it to the batcher and as the FSM gets it back.

@@ -13,11 +13,22 @@ type RaftServer struct {
 	LastIndex       uint64 // 0 when the server did not answer
 }
 
+// RefusedServer is a server in the gossip pool that the leader keeps out of the Raft configuration.
+type RefusedServer struct {
+	ID        NodeID
+	Node      string
+	Address   string    // "host:port" of its server port
+	ClusterID ClusterID // the cluster it belongs to; "" when it cannot say
+	Reason    string
+}
+
 // RaftConfigReply answers "Operator.RaftConfiguration" (asked with QueryRequest).
 type RaftConfigReply struct {
 	QueryMeta
 	Servers     []*RaftServer
-	ConfigIndex uint64 // index of the configuration entry; 0 when Raft does not say
+	ConfigIndex uint64           // index of the configuration entry; 0 when Raft does not say
+	ClusterID   ClusterID        // "" while the cluster has none
+	Refused     []*RefusedServer // as the leader knows it; others know of none
 }
 
 // QueryRequest is a read that needs no more than its options.
@@ -114,7 +125,8 @@ type ServerStatsReply struct {
 	LastContact time.Duration
 	LastTerm    uint64
 	LastIndex   uint64
-	// HasConfiguration: the server has a Raft configuration or log, so it must not be bootstrapped again.
+	// HasConfiguration: the server has a Raft configuration or log, or belongs to a cluster without
+	// having them yet, so it must not be bootstrapped.
 	HasConfiguration bool
 }
 

@@ -31,5 +31,7 @@ const (
 	// ProtocolVersion counts changes of the RPC protocol.
 	ProtocolVersion = 1
 	// FSMVersion counts changes of what the FSM does with a committed entry.
-	FSMVersion = 1
+	FSMVersion = 2
+	// FSMVersionCluster is the first FSMVersion that knows CommandCluster.
+	FSMVersionCluster = 2
 )

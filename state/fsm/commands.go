@@ -29,6 +29,8 @@ func applyCommand(tx *state.Txn, c *structs.Command) (structs.CommandResult, err
 		return silent(c, tx.TombstoneReap)
 	case structs.CommandAutopilot:
 		return sure(c, tx.Autopilot)
+	case structs.CommandCluster:
+		return silent(c, tx.Cluster)
 	}
 	return structs.CommandResult{}, fmt.Errorf("unknown command type %d: this server is older than the leader that wrote it", c.Type)
 }

@@ -31,6 +31,7 @@ func TestEveryCommandRepliesWithItsType(t *testing.T) {
 		{command(t, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: structs.Node{ID: "x"}}), isNil},
 		{command(t, structs.CommandTombstoneReap, &structs.TombstoneReapRequest{Index: 1}), isNil},
 		{command(t, structs.CommandAutopilot, &structs.AutopilotRequest{}), is[*structs.AutopilotReply]},
+		{command(t, structs.CommandCluster, &structs.ClusterRequest{ID: clusterA}), isNil},
 	} {
 		if got, want := c.command.Type, structs.CommandType(i); got != want {
 			t.Fatalf("case %d has command %d: the table of this test has a hole", i, got)
@@ -154,11 +155,11 @@ func TestWaitAppliedIsWokenByRestore(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- f.WaitApplied(ctx, 25) }()
+	go func() { done <- f.WaitApplied(ctx, 26) }()
 	if err := f.Restore(nopCloser(data)); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil || f.AppliedIndex() != 25 {
+	if err := <-done; err != nil || f.AppliedIndex() != 26 {
 		t.Fatalf("%v, applied %d", err, f.AppliedIndex())
 	}
 }

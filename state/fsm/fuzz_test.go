@@ -32,6 +32,7 @@ func FuzzSnapshotRow(f *testing.F) {
 		recordLockDelay:  &state.LockDelay{Namespace: "n", Until: -1},
 		recordTableIndex: &state.TableIndex{Table: "t"},
 		recordAutopilot:  &structs.AutopilotConfig{},
+		recordCluster:    &structs.ClusterInfo{ID: clusterA},
 	} {
 		payload, err := structs.Encode(row)
 		if err != nil {

@@ -94,8 +94,21 @@ func set(t testing.TB, key, value string) structs.Command {
 	return command(t, structs.CommandKV, r)
 }
 
+const (
+	clusterA structs.ClusterID = "aaaaaaaa-0000-4000-8000-00000000000a"
+	clusterB structs.ClusterID = "bbbbbbbb-0000-4000-8000-00000000000b"
+)
+
 // sample is an FSM with something in every table.
 func sample(t testing.TB) *FSM {
+	t.Helper()
+	f := sampleV1(t)
+	apply(t, f, 26, command(t, structs.CommandCluster, &structs.ClusterRequest{ID: clusterA}))
+	return f
+}
+
+// sampleV1 is an FSM with something in every table that the first builds had.
+func sampleV1(t testing.TB) *FSM {
 	t.Helper()
 	f := New(state.New(), nil)
 	ns := structs.WriteOptions{Namespace: structs.DefaultNamespace}

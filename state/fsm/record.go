@@ -52,15 +52,16 @@ var ErrSnapshot = errors.New("unusable snapshot")
 type recordType uint8
 
 const (
-	recordHeader     recordType = 1 // header
-	recordNamespace  recordType = 2 // structs.NamespaceInfo
-	recordNode       recordType = 3 // structs.Node
-	recordSession    recordType = 4 // structs.Session
-	recordKV         recordType = 5 // structs.KVPair
-	recordTombstone  recordType = 6 // state.Tombstone
-	recordLockDelay  recordType = 7 // state.LockDelay
-	recordAutopilot  recordType = 8 // structs.AutopilotConfig
-	recordTableIndex recordType = 9 // state.TableIndex
+	recordHeader     recordType = 1  // header
+	recordNamespace  recordType = 2  // structs.NamespaceInfo
+	recordNode       recordType = 3  // structs.Node
+	recordSession    recordType = 4  // structs.Session
+	recordKV         recordType = 5  // structs.KVPair
+	recordTombstone  recordType = 6  // state.Tombstone
+	recordLockDelay  recordType = 7  // state.LockDelay
+	recordAutopilot  recordType = 8  // structs.AutopilotConfig
+	recordTableIndex recordType = 9  // state.TableIndex
+	recordCluster    recordType = 10 // structs.ClusterInfo
 	recordTrailer    recordType = 255
 )
 
@@ -83,6 +84,8 @@ func (t recordType) table() string {
 		return "autopilot"
 	case recordTableIndex:
 		return "table_indexes"
+	case recordCluster:
+		return "cluster"
 	}
 	return fmt.Sprintf("type_%d", uint8(t))
 }

@@ -177,6 +177,8 @@ func (g *generator) command() structs.Command {
 			Node: structs.Node{ID: structs.NodeID("id-" + pick(g, name, name, "other")), Name: name,
 				Status: pick(g, structs.NodeAlive, structs.NodeAlive, structs.NodeAlive, structs.NodeFailed, structs.NodeLeft),
 				Meta:   pick(g, nil, map[string]string{}, map[string]string{"z": "1", "y": "2"}), Ports: pick(g, nil, map[string]int{"http": 1, "server": 2})}})
+	case n < 95:
+		return command(g.t, structs.CommandCluster, &structs.ClusterRequest{ID: pick(g, clusterA, clusterB, "")})
 	case n < 97:
 		return command(g.t, structs.CommandTombstoneReap, &structs.TombstoneReapRequest{Index: g.near()})
 	}

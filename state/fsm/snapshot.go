@@ -88,6 +88,7 @@ func writeStream(w io.Writer, v *state.Snapshot, applied uint64) (map[string]int
 			}
 			return nil
 		},
+		func() error { return writeCluster(rw, v.Cluster()) },
 	} {
 		if err := table(); err != nil {
 			return nil, err
@@ -96,12 +97,51 @@ func writeStream(w io.Writer, v *state.Snapshot, applied uint64) (map[string]int
 	return rw.counts, rw.finish()
 }
 
+// writeCluster writes the last row of a stream, if there is one.
+func writeCluster(rw *recordWriter, c *structs.ClusterInfo) error {
+	if c == nil {
+		return nil
+	}
+	return rw.row(recordCluster, c)
+}
+
+// CopyForCluster copies a snapshot stream from r to w with c (nil: none) in the place of the cluster
+// that it was taken of, and checks it as Verify does. What a snapshot brings to a cluster is data; who
+// the cluster is does not change with it. When it fails, what is in w is of no use.
+func CopyForCluster(w io.Writer, r io.Reader, c *structs.ClusterInfo) (Summary, error) {
+	rw, err := newRecordWriter(w)
+	if err != nil {
+		return Summary{}, fmt.Errorf("copy snapshot: %w", err)
+	}
+	s, err := readRecords(r, func(t recordType, payload []byte, _ any) error {
+		if t == recordCluster {
+			return nil
+		}
+		return rw.payload(t, payload)
+	})
+	if err == nil {
+		err = writeCluster(rw, c)
+	}
+	if err == nil {
+		err = rw.finish()
+	}
+	if err != nil {
+		return Summary{}, fmt.Errorf("copy snapshot: %w", err)
+	}
+	return s, nil
+}
+
 func rows[T any](rw *recordWriter, t recordType) func(*T) error {
 	return func(row *T) error { return rw.row(t, row) }
 }
 
 // readStream checks a stream and gives each decoded row to visit.
 func readStream(r io.Reader, visit func(row any) error) (Summary, error) {
+	return readRecords(r, func(_ recordType, _ []byte, row any) error { return visit(row) })
+}
+
+// readRecords is readStream for who wants the bytes of each row as well.
+func readRecords(r io.Reader, visit func(t recordType, payload []byte, row any) error) (Summary, error) {
 	rr, err := newRecordReader(r)
 	if err != nil {
 		return Summary{}, err
@@ -126,7 +166,7 @@ func readStream(r io.Reader, visit func(row any) error) (Summary, error) {
 		if isHeader {
 			h = first
 		}
-		if err := visit(row); err != nil {
+		if err := visit(t, payload, row); err != nil {
 			return Summary{}, err
 		}
 	}
@@ -158,6 +198,8 @@ func decodeRow(t recordType, payload []byte) (any, error) {
 		return decode(payload, func(r *state.TableIndex) bool { return r.Table != "" })
 	case recordAutopilot:
 		return decode(payload, func(*structs.AutopilotConfig) bool { return true })
+	case recordCluster:
+		return decode(payload, func(r *structs.ClusterInfo) bool { return r.ID.Valid() })
 	}
 	return nil, fmt.Errorf("unknown record type %d: it was written by a newer build", t)
 }
@@ -194,6 +236,8 @@ func load(to *state.Restorer, row any) error {
 		return to.TableIndex(row)
 	case *structs.AutopilotConfig:
 		return to.Autopilot(row)
+	case *structs.ClusterInfo:
+		return to.Cluster(row)
 	}
 	return fmt.Errorf("a %T has no table", row)
 }

@@ -36,7 +36,7 @@ func TestSampleFillsEveryTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for rt := recordNamespace; rt <= recordTableIndex; rt++ {
+	for rt := recordNamespace; rt <= recordCluster; rt++ {
 		if s.Counts[rt.table()] == 0 {
 			t.Errorf("no rows of %s: the tests of this package are weaker than they look", rt.table())
 		}
@@ -173,6 +173,7 @@ func TestWellFormedNonsenseIsRefused(t *testing.T) {
 		"tombstone without namespace": row(recordTombstone, &state.Tombstone{Key: "a"}),
 		"delay without namespace":     row(recordLockDelay, &state.LockDelay{Key: "a"}),
 		"table index without table":   row(recordTableIndex, &state.TableIndex{Index: 1}),
+		"cluster without id":          row(recordCluster, &structs.ClusterInfo{CreateIndex: 1}),
 		"another type":                row(recordKV, "a string"),
 		"counts differ": func(rw *recordWriter) {
 			row(recordKV, &structs.KVPair{Namespace: "default", Key: "a"})(rw)
@@ -223,7 +224,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // Snapshots of every released version stay readable: golden files are added, never rewritten.
 func TestReadsGoldenSnapshot(t *testing.T) {
-	data := golden(t, "snapshot-v1.bin", func() []byte { return stream(t, sample(t)) })
+	data := golden(t, "snapshot-v1.bin", func() []byte { return stream(t, sampleV1(t)) })
 	s, err := Verify(bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
@@ -251,5 +252,49 @@ func TestReadsGoldenSnapshot(t *testing.T) {
 	}
 	if _, c := st.Autopilot(nil); c == nil || !c.CleanupDeadServers || c.MinQuorum != 3 {
 		t.Errorf("autopilot: %+v", c)
+	}
+	if _, c := st.Cluster(nil); c != nil {
+		t.Errorf("cluster: %+v, from a time that knew none", c)
+	}
+}
+
+func TestReadsGoldenSnapshotWithCluster(t *testing.T) {
+	data := golden(t, "snapshot-v1-cluster.bin", func() []byte { return stream(t, sample(t)) })
+	s, err := Verify(bytes.NewReader(data))
+	if err != nil || s.Index != 26 || s.Counts["cluster"] != 1 {
+		t.Fatalf("summary %+v, %v", s, err)
+	}
+	if _, c := restored(t, data).Store().Cluster(nil); c == nil || *c != (structs.ClusterInfo{ID: clusterA, CreateIndex: 26}) {
+		t.Errorf("cluster: %+v", c)
+	}
+}
+
+func TestCopyForClusterChangesTheClusterAndNothingElse(t *testing.T) {
+	own := &structs.ClusterInfo{ID: clusterB, CreateIndex: 3}
+	foreign, nameless := stream(t, sample(t)), stream(t, sampleV1(t))
+	copied := func(data []byte, c *structs.ClusterInfo) []byte {
+		var out bytes.Buffer
+		sum, err := CopyForCluster(&out, bytes.NewReader(data), c)
+		if want, verr := Verify(bytes.NewReader(data)); err != nil || verr != nil || sum.Index != want.Index || sum.SizeBytes != want.SizeBytes {
+			t.Fatalf("%+v, %v; Verify says %+v, %v", sum, err, want, verr)
+		}
+		return out.Bytes()
+	}
+	for name, data := range map[string][]byte{"another cluster's": foreign, "one without a cluster": nameless} {
+		mine := copied(data, own)
+		if _, c := restored(t, mine).Store().Cluster(nil); c == nil || *c != *own {
+			t.Errorf("%s: it became %+v", name, c)
+		}
+		if !bytes.Equal(copied(mine, nil), copied(data, nil)) {
+			t.Errorf("%s: more than the cluster has changed", name)
+		}
+	}
+	if !bytes.Equal(copied(foreign, &structs.ClusterInfo{ID: clusterA, CreateIndex: 26}), foreign) || !bytes.Equal(copied(nameless, nil), nameless) {
+		t.Error("a copy for the same cluster has other bytes")
+	}
+	for n := range foreign {
+		if _, err := CopyForCluster(io.Discard, bytes.NewReader(foreign[:n]), own); !errors.Is(err, ErrSnapshot) {
+			t.Fatalf("cut to %d bytes: %v", n, err)
+		}
 	}
 }
