@@ -41,7 +41,7 @@ var layout = map[string][]string{
 	"agent/httpapi":         {"internal/acl", "structs"},
 	"agent/retryjoin":       {"structs"},
 	"agent/router":          {"rpc/transport", "structs"},
-	"agent/server":          {"internal/acl", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "structs"},
+	"agent/server":          {"internal/acl", "internal/atomicfile", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "structs"},
 	"agent/telemetry":       {},
 
 	"api": {},

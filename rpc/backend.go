@@ -119,7 +119,7 @@ type RaftOps interface {
 	ReadIndex(ctx context.Context) (uint64, error)
 
 	// Configuration lists the servers, with names from membership and, as far as they answer, their
-	// last index. It fills Servers and ConfigIndex and leaves QueryMeta alone.
+	// last index, and whom the leader keeps out. It leaves QueryMeta alone.
 	Configuration(ctx context.Context) (*structs.RaftConfigReply, error)
 
 	// RemovePeer takes a server out of the configuration, by id or, where id is "", by address;

@@ -28,6 +28,7 @@ func (s *service) raftConfiguration(ctx context.Context, c call, _ *structs.Quer
 		return err
 	}
 	rep.Servers, rep.ConfigIndex = r.Servers, r.ConfigIndex
+	rep.ClusterID, rep.Refused = r.ClusterID, r.Refused
 	rep.Index = r.ConfigIndex
 	return nil
 }

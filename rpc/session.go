@@ -85,7 +85,7 @@ func newSession(c call, want structs.Session) (structs.Session, error) {
 		checks = []string{}
 	}
 	return structs.Session{
-		ID: newUUID(), Name: want.Name, Node: want.Node, LockDelay: want.LockDelay, Behavior: want.Behavior,
+		ID: NewUUID(), Name: want.Name, Node: want.Node, LockDelay: want.LockDelay, Behavior: want.Behavior,
 		TTL: ttl, NodeChecks: checks, Namespace: c.ns,
 	}, nil
 }
@@ -198,8 +198,8 @@ func (s *service) listSessions(ctx context.Context, c call, o *structs.QueryOpti
 	})
 }
 
-// newUUID is a random UUID, version 4 (RFC 9562).
-func newUUID() string {
+// NewUUID is a random UUID, version 4 (RFC 9562).
+func NewUUID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails: crypto/rand ends the program rather than give bad bytes
 	b[6] = b[6]&0x0f | 0x40

@@ -37,17 +37,22 @@ type bootstrapPromise struct {
 	Why              string
 }
 
-// claimBook is one server's memory of whom it promised itself to. It outlives the process, or a
-// server that restarts within a lease could promise itself twice.
+// claimBook is one server's memory of whom it promised itself to, and of the cluster it belongs to. It
+// outlives the process, or a server that restarts within a lease could promise itself twice. One lock
+// holds both: a server must not give itself to a cluster and to one that is being born.
 type claimBook struct {
 	// stable keeps the promise; nil = in memory only.
 	stable raft.StableStore
+	// file keeps the cluster; "" = in memory only.
+	file string
 
 	// mu protects the following.
 	mu    sync.Mutex
 	by    structs.NodeID
 	until time.Time
 	read  bool // the promise in stable was read
+	// cluster is the one this server belongs to; "" = none that it knows of.
+	cluster structs.ClusterID
 }
 
 // storedPromise is the form in the stable store, under promiseKey, in msgpack.
@@ -59,12 +64,16 @@ type storedPromise struct {
 // promiseKey is the promise's key beside Raft's own in the stable store.
 const promiseKey = "debros/bootstrap-promise"
 
-// grant promises this server to by, unless another claimant holds a promise.
+// grant promises this server to by, unless another claimant holds a promise. A server that belongs to
+// a cluster promises nothing.
 func (c *claimBook) grant(by structs.NodeID, now time.Time) (ok bool, holder structs.NodeID, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.loadLocked(); err != nil {
 		return false, "", err
+	}
+	if c.cluster != "" {
+		return false, "", fmt.Errorf("it belongs to cluster %s", c.cluster)
 	}
 	if c.by != by && now.Before(c.until) {
 		return false, c.by, nil
@@ -113,8 +122,8 @@ func (s *Server) claimMethod() transport.Method {
 }
 
 func (s *Server) promise(req *bootstrapClaim) bootstrapPromise {
-	if s.hasConfiguration() {
-		return bootstrapPromise{HasConfiguration: true, Why: "it has a raft configuration"}
+	if s.belongs() {
+		return bootstrapPromise{HasConfiguration: true, Why: "it belongs to a cluster"}
 	}
 	if req.Expect != s.cfg.BootstrapExpect {
 		return bootstrapPromise{Why: fmt.Sprintf("it has bootstrap_expect = %d", s.cfg.BootstrapExpect)}
@@ -129,7 +138,7 @@ func (s *Server) promise(req *bootstrapClaim) bootstrapPromise {
 	return bootstrapPromise{Granted: true}
 }
 
-// hasConfiguration reports whether this server belongs to a cluster, or ever did.
+// hasConfiguration reports whether this server is part of a Raft group, or ever was.
 func (s *Server) hasConfiguration() bool {
 	return s.raft.LastIndex() > 0 || s.voters() > 0
 }
@@ -172,6 +181,18 @@ func (s *Server) tryBootstrap(ctx context.Context) (why string) {
 	if servers[0].ID != s.cfg.NodeID {
 		return fmt.Sprintf("server %s, which has the lowest id, bootstraps", servers[0].Name)
 	}
+	// A promise keeps a server from joining a cluster that there is, so none is asked for in vain.
+	for _, m := range servers {
+		st, err := s.statsOf(ctx, m.ID, serverAddress(m))
+		switch {
+		case err != nil:
+			return fmt.Sprintf("server %s does not answer: %v", m.Name, err)
+		case st.HasConfiguration && m.ID == s.cfg.NodeID:
+			return fmt.Sprintf("this server belongs to cluster %s, whose leader will add it; if that cluster is gone for good, stop this server and remove %s from its data_dir", s.ClusterID(), clusterFile)
+		case st.HasConfiguration:
+			return belongsAlready(m)
+		}
+	}
 	started := time.Now()
 	for _, m := range servers {
 		p, err := s.claim(ctx, m)
@@ -179,7 +200,7 @@ func (s *Server) tryBootstrap(ctx context.Context) (why string) {
 		case err != nil:
 			return fmt.Sprintf("server %s does not answer: %v", m.Name, err)
 		case p.HasConfiguration:
-			return fmt.Sprintf("server %s belongs to a cluster already; its leader will add this server", m.Name)
+			return belongsAlready(m)
 		case !p.Granted:
 			return fmt.Sprintf("server %s does not agree: %s", m.Name, p.Why)
 		}
@@ -196,6 +217,10 @@ func (s *Server) tryBootstrap(ctx context.Context) (why string) {
 	}
 	s.log.Info("bootstrapped the cluster", "servers", len(servers))
 	return ""
+}
+
+func belongsAlready(m structs.Member) string {
+	return fmt.Sprintf("server %s belongs to a cluster already; its leader will add this server", m.Name)
 }
 
 // candidates are the living servers that would form the cluster, by id; why says what is wrong with them.

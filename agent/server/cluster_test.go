@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,7 @@ type cluster struct {
 	roster *roster
 	nodes  []*node
 	adjust func(*Config)
+	fsm    int // what membership says of servers that start; 0 = structs.FSMVersion
 }
 
 func newCluster(t *testing.T, servers int, adjust func(*Config)) *cluster {
@@ -122,7 +124,7 @@ func (c *cluster) start(id structs.NodeID, dir string, expect int) *node {
 	}
 	c.roster.set(structs.Member{
 		ID: id, Name: cfg.NodeName, Addr: "127.0.0.1", Port: 1, Role: structs.RoleServer, Status: structs.MemberAlive,
-		Datacenter: "dc1", Expect: expect, Ports: map[string]int{structs.PortServer: l.Addr().(*net.TCPAddr).Port}, Build: "test",
+		Datacenter: "dc1", Expect: expect, Ports: map[string]int{structs.PortServer: l.Addr().(*net.TCPAddr).Port}, Build: "test", FSM: cmp.Or(c.fsm, structs.FSMVersion),
 	})
 	if err := n.Start(n.trans.RaftLayer(l.Addr(), nil), c.roster); err != nil {
 		c.t.Fatal(err)

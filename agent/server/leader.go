@@ -61,6 +61,8 @@ func (s *Server) lead(ctx context.Context) {
 	// No clock of an earlier office may go on: another leader renewed sessions meanwhile.
 	s.ttl.clear()
 	defer s.ttl.clear()
+	s.strangers.clear()
+	defer s.strangers.clear()
 	defer s.leadingTerm.Store(0)
 	if !s.establish(ctx) {
 		return

@@ -49,7 +49,7 @@ func (o raftOps) Stats() structs.ServerStatsReply {
 	term, _ := strconv.ParseUint(stats["last_log_term"], 10, 64)
 	return structs.ServerStatsReply{
 		LastContact: lastContact, LastTerm: term, LastIndex: o.s.raft.LastIndex(),
-		HasConfiguration: o.s.hasConfiguration(),
+		HasConfiguration: o.s.belongs(),
 	}
 }
 
@@ -68,7 +68,7 @@ func (o raftOps) Configuration(ctx context.Context) (*structs.RaftConfigReply, e
 		return nil, err
 	}
 	leader, _ := o.s.leader()
-	reply := &structs.RaftConfigReply{ConfigIndex: index}
+	reply := &structs.RaftConfigReply{ConfigIndex: index, ClusterID: o.s.ClusterID(), Refused: o.s.strangers.list()}
 	var wg sync.WaitGroup
 	for _, srv := range conf.Servers {
 		row := &structs.RaftServer{
@@ -229,6 +229,7 @@ func (s *Server) Stats() map[string]string {
 		"leader": strconv.FormatBool(s.IsLeader()), "leader_id": string(id), "leader_addr": addr,
 		"applied_index": strconv.FormatUint(s.fsm.AppliedIndex(), 10), "state_index": strconv.FormatUint(s.store.Index(), 10),
 		"bootstrapped": strconv.FormatBool(s.hasConfiguration()),
+		"cluster_id":   string(s.ClusterID()), "refused_servers": strconv.Itoa(len(s.strangers.list())),
 	}
 }
 

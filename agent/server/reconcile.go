@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -18,22 +19,35 @@ import (
 // again every ReconcileInterval, so a missed event costs time and nothing else.
 func (s *Server) reconcileAll(ctx context.Context) (done bool) {
 	done = true
+	trouble := map[structs.NodeID]string{}
+	defer func() { s.trouble = trouble }()
+	if err := s.ensureClusterID(ctx); err != nil && ctx.Err() == nil {
+		done = false
+		s.log.Warn("the leader's housekeeping was not applied", "error", err)
+	}
 	members := s.members.Members()
-	seen := make(map[string]bool, len(members))
+	seen, ids := make(map[string]bool, len(members)), make(map[structs.NodeID]bool, len(members))
 	for _, m := range members {
 		if m.Datacenter != s.cfg.Datacenter {
 			continue
 		}
 		seen[m.Name] = true
+		ids[m.ID] = true
 		s.gone.seen(m.ID)
 		if err := s.reconcileMember(ctx, m); err != nil {
 			if ctx.Err() != nil {
 				return true
 			}
 			done = false
-			s.log.Warn("member not reconciled; it is tried again", "node", m.Name, "id", m.ID, "error", err)
+			level := slog.LevelWarn
+			if s.trouble[m.ID] == err.Error() {
+				level = slog.LevelDebug // it is tried every second
+			}
+			s.log.Log(ctx, level, "member not reconciled; it is tried again", "node", m.Name, "id", m.ID, "error", err)
+			trouble[m.ID] = err.Error()
 		}
 	}
+	s.strangers.keepOnly(func(id structs.NodeID) bool { return ids[id] })
 	_, nodes := s.store.NodeList(nil)
 	for _, n := range nodes {
 		if !seen[n.Name] && s.gone.mayDrop(n.ID, time.Now()) {
@@ -51,10 +65,8 @@ func (s *Server) reconcileAll(ctx context.Context) (done bool) {
 // there: the one may have gone in an earlier round when the other could not. A server that is merely
 // unseen keeps its place: whether a dead server goes is for autopilot to decide, which counts the quorum.
 func (s *Server) dropLeft(ctx context.Context, m structs.Member, row *structs.Node) error {
-	if row != nil && row.ID == m.ID {
-		if _, _, err := s.apply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *row}); err != nil {
-			return fmt.Errorf("delete node %q: %w", m.Name, err)
-		}
+	if err := s.dropRow(ctx, m, row); err != nil {
+		return err
 	}
 	if m.Role != structs.RoleServer || m.ID == s.cfg.NodeID {
 		return nil
@@ -65,11 +77,31 @@ func (s *Server) dropLeft(ctx context.Context, m structs.Member, row *structs.No
 	return nil
 }
 
+// dropRow deletes a member's row if there is one.
+func (s *Server) dropRow(ctx context.Context, m structs.Member, row *structs.Node) error {
+	if row == nil || row.ID != m.ID {
+		return nil
+	}
+	if _, _, err := s.apply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *row}); err != nil {
+		return fmt.Errorf("delete node %q: %w", m.Name, err)
+	}
+	return nil
+}
+
 // reconcileMember writes one member's row and, for servers, its place in the Raft configuration.
 func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 	_, old := s.store.NodeGet(nil, m.Name)
 	if m.Status == structs.MemberLeft {
 		return s.dropLeft(ctx, m, old)
+	}
+	if !s.gone.justRemoved(m.ID, time.Now()) { // or it would be asked to come back
+		ours, err := s.admit(ctx, m)
+		if err != nil {
+			return err
+		}
+		if !ours {
+			return s.dropRow(ctx, m, old)
+		}
 	}
 	row := nodeOf(m)
 	if old == nil || !sameNode(old, &row) {

@@ -55,6 +55,8 @@ type Server struct {
 	pulse     *pulse
 	ttl       *sessionTimers
 	claims    claimBook
+	strangers strangerBook
+	trouble   map[structs.NodeID]string // of members, as last logged; owned by reconcileAll
 
 	// leadingTerm is the Raft term in which this server leads and has brought the state up to date; 0 = it does not lead.
 	leadingTerm atomic.Uint64
@@ -104,7 +106,9 @@ func New(cfg Config, pool *transport.Pool) (*Server, error) {
 }
 
 // Methods and Streams are what the transport must serve for this server.
-func (s *Server) Methods() []transport.Method { return append(rpc.Methods(s), s.claimMethod()) }
+func (s *Server) Methods() []transport.Method {
+	return append(rpc.Methods(s), s.claimMethod(), s.clusterClaimMethod())
+}
 
 // Streams: see Methods.
 func (s *Server) Streams() []transport.StreamMethod { return rpc.Streams(s) }
@@ -117,6 +121,9 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 			s.Close()
 		}
 	}()
+	if err := s.claims.openCluster(s.cfg.DataDir); err != nil {
+		return err
+	}
 	notifyCh := make(chan bool, 16)
 	if err := s.openRaft(layer, notifyCh); err != nil {
 		return err
@@ -129,6 +136,7 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 	s.wg.Go(func() { s.reads.run(s.ctx) })
 	s.wg.Go(func() { s.followLeadership(notifyCh) })
 	s.wg.Go(func() { s.bootstrap(s.ctx) })
+	s.wg.Go(func() { s.followClusterID(s.ctx) })
 	return nil
 }
 

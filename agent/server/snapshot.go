@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -62,7 +63,7 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 	}
 	defer os.Remove(tmp.Name())
 	defer tmp.Close()
-	meta, err := o.s.verifyArchive(r, tmp)
+	meta, err := o.s.readArchive(r, tmp)
 	if err != nil {
 		return 0, err
 	}
@@ -94,8 +95,16 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 	return index, nil
 }
 
-// verifyArchive writes the state in the archive to tmp and decodes it once to its end.
-func (s *Server) verifyArchive(r io.Reader, tmp *os.File) (archive.Meta, error) {
+// readArchive writes the state in the archive to out, as the state of this cluster, after it decoded
+// all of it. A cluster keeps its id whatever it restores: a backup of another one brings data, not
+// who that cluster is.
+func (s *Server) readArchive(r io.Reader, out *os.File) (archive.Meta, error) {
+	tmp, err := os.CreateTemp(s.cfg.DataDir, "restore-*.tmp")
+	if err != nil {
+		return archive.Meta{}, fmt.Errorf("make room for the archive: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	defer tmp.Close()
 	meta, err := archive.Read(r, tmp)
 	if err != nil {
 		return meta, structs.Errorf(structs.KindInvalid, "the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
@@ -103,15 +112,16 @@ func (s *Server) verifyArchive(r io.Reader, tmp *os.File) (archive.Meta, error) 
 	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
 		return meta, err
 	}
-	sum, err := fsm.Verify(tmp)
+	_, own := s.store.Cluster(nil)
+	sum, err := fsm.CopyForCluster(out, tmp, own)
 	if err == nil && sum.Index > meta.Index {
 		// Raft goes on at Meta.Index + 1; entries at or below the state's index would be taken for replays.
-		err = fmt.Errorf("its index %d is above the archive's, %d", sum.Index, meta.Index)
+		err = fmt.Errorf("%w: its index %d is above the archive's, %d", fsm.ErrSnapshot, sum.Index, meta.Index)
 	}
-	if err != nil {
-		return meta, structs.Errorf(structs.KindInvalid, "the state in the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
+	if errors.Is(err, fsm.ErrSnapshot) {
+		err = structs.Errorf(structs.KindInvalid, "the state in the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
 	}
-	return meta, nil
+	return meta, err
 }
 
 func sortByName(servers []structs.ServerHealth) {
