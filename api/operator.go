@@ -22,10 +22,21 @@ type RaftServer struct {
 	LastIndex       uint64 // of its log; 0 when it did not answer
 }
 
+// RefusedServer is a server that the agents see and that the leader keeps out of the cluster.
+type RefusedServer struct {
+	ID        string
+	Node      string
+	Address   string // "host:port" of its server port
+	ClusterID string // the cluster it belongs to; "" when it cannot say
+	Reason    string
+}
+
 // RaftConfiguration is who decides.
 type RaftConfiguration struct {
-	Servers []*RaftServer
-	Index   uint64 // at which this configuration was committed
+	Servers   []*RaftServer
+	Index     uint64           // at which this configuration was committed
+	ClusterID string           // of this cluster; "" in one whose servers are not all new enough to have one
+	Refused   []*RefusedServer `json:",omitempty"`
 }
 
 // RaftConfiguration reads the servers that Raft knows.

@@ -228,6 +228,31 @@ func TestTablesShowTheCluster(t *testing.T) {
 	c.contains(c.ok("reload"), "Changed: log_level", "Needs a restart: datacenter")
 }
 
+func TestListPeersNamesServersOfOtherClusters(t *testing.T) {
+	key := agenttest.Key()
+	a := agenttest.Start(t, agenttest.Spec{Name: "a1", Server: true, Expect: 1, Key: key})
+	b := agenttest.Start(t, agenttest.Spec{Name: "b1", Server: true, Expect: 1, Key: key})
+	c := newCLIFor(t, a, "")
+	for _, n := range []*agenttest.Node{a, b} { // or b1 might join a1 before it has founded a cluster
+		agenttest.Eventually(t, n.Spec.Name+" to lead", func() bool { return clusterID(t, n) != "" })
+	}
+	c.ok("join", b.GossipAddr())
+	agenttest.Eventually(t, "the refusal", func() bool { return strings.Contains(c.ok("operator", "raft", "list-peers"), "b1") })
+	c.contains(c.ok("operator", "raft", "list-peers"), "Kept out of this cluster ("+clusterID(t, a)+")",
+		string(b.Member.ID), clusterID(t, b), "belongs to another cluster")
+	c.contains(c.ok("operator", "raft", "list-peers", "-format=json"), `"ClusterID": "`+clusterID(t, a), `"Refused"`)
+	c.contains(c.ok("info"), "cluster_id = "+clusterID(t, a))
+}
+
+func clusterID(t *testing.T, n *agenttest.Node) string {
+	t.Helper()
+	conf, err := n.API.Operator().RaftConfiguration(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conf.ClusterID
+}
+
 func TestNamespaceDeletionAsksForTheName(t *testing.T) {
 	c := newCLI(t)
 	c.ok("namespace", "create", "shop")

@@ -49,7 +49,17 @@ func peersTable(c *call, cfg *api.RaftConfiguration) error {
 		}
 		rows = append(rows, []string{s.Node, s.ID, s.Address, state, strconv.FormatBool(s.Voter), strconv.FormatUint(s.LastIndex, 10), behind})
 	}
-	return c.table([]string{"Node", "ID", "Address", "State", "Voter", "Index", "Behind"}, rows)
+	if err := c.table([]string{"Node", "ID", "Address", "State", "Voter", "Index", "Behind"}, rows); err != nil || len(cfg.Refused) == 0 {
+		return err
+	}
+	if err := c.line("\nKept out of this cluster (%s):", printable(cfg.ClusterID, false)); err != nil {
+		return err
+	}
+	rows = nil
+	for _, s := range cfg.Refused {
+		rows = append(rows, []string{s.Node, s.ID, s.Address, s.ClusterID, s.Reason})
+	}
+	return c.table([]string{"Node", "ID", "Address", "Cluster", "Reason"}, rows)
 }
 
 func raftRemovePeerCommand() *cmd {

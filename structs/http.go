@@ -59,10 +59,12 @@ type CoordinateEntry struct {
 	Coord   *coordinate.Coordinate
 }
 
-// RaftConfiguration is /v1/operator/raft/configuration. JSON is Consul's.
+// RaftConfiguration is /v1/operator/raft/configuration. JSON is Consul's, with fields of our own after it.
 type RaftConfiguration struct {
-	Servers []*RaftServer
-	Index   uint64 // of the configuration entry
+	Servers   []*RaftServer
+	Index     uint64 // of the configuration entry
+	ClusterID ClusterID
+	Refused   []*RefusedServer `json:",omitempty"`
 }
 
 // TxnResponse is /v1/txn. JSON is Consul's.

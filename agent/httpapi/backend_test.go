@@ -243,7 +243,9 @@ func (raftOps) AutopilotDefault() structs.AutopilotConfig {
 }
 
 func (raftOps) Configuration(context.Context) (*structs.RaftConfigReply, error) {
-	return &structs.RaftConfigReply{ConfigIndex: 1, Servers: []*structs.RaftServer{{
+	return &structs.RaftConfigReply{ConfigIndex: 1, ClusterID: "c", Refused: []*structs.RefusedServer{{
+		ID: "12D3KooWother", Node: "x1", Address: "10.0.0.9:7001", ClusterID: "d", Reason: "it belongs to another cluster",
+	}}, Servers: []*structs.RaftServer{{
 		ID: "12D3KooWtest", Node: testNode, Address: "10.0.0.1:7001", Leader: true, Voter: true, ProtocolVersion: "3", LastIndex: 11,
 	}}}, nil
 }

@@ -11,7 +11,7 @@ func operatorRoutes() []route {
 	rows := []route{
 		{
 			method: "GET", pattern: p + "raft/configuration", handle: raftConfiguration, errors: textErrors,
-			doc: "List the servers in the Raft configuration.", reply: "`{\"Servers\", \"Index\"}`",
+			doc: "List the servers in the Raft configuration.", reply: "`{\"Servers\", \"Index\", \"ClusterID\", \"Refused\"}`; `Refused` are servers of other clusters that gossip shows",
 		},
 		{
 			method: "DELETE", pattern: p + "raft/peer", handle: raftRemovePeer, errors: textErrors,
@@ -58,7 +58,9 @@ func raftConfiguration(c *call) error {
 	if rep.Servers == nil {
 		rep.Servers = []*structs.RaftServer{}
 	}
-	return c.ok(structs.RaftConfiguration{Servers: rep.Servers, Index: rep.ConfigIndex})
+	return c.ok(structs.RaftConfiguration{
+		Servers: rep.Servers, Index: rep.ConfigIndex, ClusterID: rep.ClusterID, Refused: rep.Refused,
+	})
 }
 
 func raftRemovePeer(c *call) error {

@@ -13,7 +13,8 @@ func TestOperatorRoutes(t *testing.T) {
 	s := start(t, Config{})
 	s.wantJSON(200, `"10.0.0.1:7001"`, "GET", "/v1/status/leader", "")
 	s.wantJSON(200, `["10.0.0.1:7001"]`, "GET", "/v1/status/peers", "")
-	s.wantJSON(200, `{"Servers":[{"ID":"12D3KooWtest","Node":"s1","Address":"10.0.0.1:7001","Leader":true,"Voter":true,"ProtocolVersion":"3","LastIndex":11}],"Index":1}`,
+	s.wantJSON(200, `{"Servers":[{"ID":"12D3KooWtest","Node":"s1","Address":"10.0.0.1:7001","Leader":true,"Voter":true,"ProtocolVersion":"3","LastIndex":11}],"Index":1,"ClusterID":"c",
+		"Refused":[{"ID":"12D3KooWother","Node":"x1","Address":"10.0.0.9:7001","ClusterID":"d","Reason":"it belongs to another cluster"}]}`,
 		"GET", "/v1/operator/raft/configuration", "")
 	s.want(200, "", "DELETE", "/v1/operator/raft/peer?id=gone", "")
 	s.want(200, "", "DELETE", "/v1/operator/raft/peer?address=10.0.0.3:7001", "")
