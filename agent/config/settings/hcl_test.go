@@ -83,7 +83,7 @@ func TestHostileFilesAreRefusedQuickly(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %.300v, want %s", err, tc.want)
 			}
-			if d := time.Since(start); d > 10*time.Second { // the promise is a second; a loaded machine gets ten
+			if d := time.Since(start); d > time.Minute { // the promise is a second; a loaded machine under the race detector gets more
 				t.Errorf("took %v", d)
 			}
 		})
@@ -125,7 +125,7 @@ func FuzzHCL(f *testing.F) {
 		var v sample
 		l := &loader{schema: theSchema, into: theSchema.value(&v)}
 		l.text("f", []byte(src), json)
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > 30*time.Second {
 			t.Errorf("took %v", took)
 		}
 		for _, p := range l.problems {
