@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -75,6 +76,22 @@ func (c *harness) ok(args ...string) string {
 	r := c.run(args...)
 	if r.status != 0 || r.stderr != "" {
 		c.t.Fatalf("debros %s: status %d, stderr %q", strings.Join(args, " "), r.status, r.stderr)
+	}
+	return r.stdout
+}
+
+// settles is ok for what a busy cluster may refuse for a moment: it changes its leader, and members
+// answer late.
+func (c *harness) settles(args ...string) string {
+	c.t.Helper()
+	var r result
+	if err := until(func() error {
+		if r = c.run(args...); r.status != 0 || r.stderr != "" {
+			return fmt.Errorf("debros %s: status %d, stderr %q", strings.Join(args, " "), r.status, r.stderr)
+		}
+		return nil
+	}); err != nil {
+		c.t.Fatal(err)
 	}
 	return r.stdout
 }

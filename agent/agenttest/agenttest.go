@@ -145,7 +145,7 @@ retry_interval = "200ms"
 // end without others' confirmation, which in a cluster of three nobody could give.
 func Tuning() gossip.Tuning {
 	return gossip.Tuning{
-		GossipInterval: 20 * time.Millisecond, ProbeInterval: pace.Factor * 400 * time.Millisecond, ProbeTimeout: pace.Factor * 350 * time.Millisecond,
+		GossipInterval: pace.Factor * 20 * time.Millisecond, ProbeInterval: pace.Factor * 400 * time.Millisecond, ProbeTimeout: pace.Factor * 350 * time.Millisecond,
 		SuspicionMult: 2, PushPull: time.Second, ReapInterval: 200 * time.Millisecond, ReconnectInterval: 500 * time.Millisecond,
 		BroadcastTimeout: time.Second, LeavePropagateDelay: 200 * time.Millisecond,
 	}
