@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/debros/debros/test/pace"
 )
 
 // readmePorts are the ports of README's walk-through.
@@ -19,9 +21,10 @@ var readmePorts = []int{25001, 25002, 25003, 25004, 27001, 27002, 27003, 27941, 
 
 // TestReadmeWorksWordForWord types README's sh blocks into one shell, as a new user would, and
 // compares what they print with the text block after each, where there is one ("…" is anything). A
-// block with an expected output is tried again until it is there: agents need a moment. Three things
+// block with an expected output is tried again until it is there: agents need a moment. Four things
 // differ from what a user does: make only checks that its targets exist (this test runs under one of
-// them), debros is this test binary, and ports that are taken here are replaced by others.
+// them), debros is this test binary, with patient elections if it is a slow one, and ports that are
+// taken here are replaced by others.
 func TestReadmeWorksWordForWord(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "README.md"))
 	if err != nil {
@@ -132,7 +135,8 @@ func newReadmeShell(t *testing.T) *readmeShell {
 	}
 	c := exec.Command(bash, "--noprofile", "--norc")
 	c.Dir = dir
-	c.Env = []string{"PATH=" + filepath.Join(dir, "shim") + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + dir, "TMPDIR=" + dir}
+	c.Env = []string{"PATH=" + filepath.Join(dir, "shim") + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + dir, "TMPDIR=" + dir,
+		"DEBROS_PERFORMANCE_RAFT_MULTIPLIER=" + fmt.Sprint(pace.Factor)}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
