@@ -29,9 +29,12 @@ func TestClusterSurvivesKillPauseAndRestart(t *testing.T) {
 	needBinary(t)
 	c := harness.ForTest(t, harness.Config{Servers: 3, Clients: 1})
 	ctx := within(t, 5*time.Minute)
-	put := func(n *harness.Node, key string) {
+	put := func(n *harness.Node, key string) { // again while the cluster changes its leader: the result is the same
 		t.Helper()
-		if _, err := n.API().KV().Put(ctx, &api.KVPair{Key: key, Value: []byte(key)}, nil); err != nil {
+		if err := c.Wait(ctx, func(ctx context.Context) error {
+			_, err := n.API().KV().Put(ctx, &api.KVPair{Key: key, Value: []byte(key)}, nil)
+			return err
+		}); err != nil {
 			t.Fatalf("put %s through %s: %v", key, n.Name, err)
 		}
 	}
@@ -66,7 +69,11 @@ func TestClusterSurvivesKillPauseAndRestart(t *testing.T) {
 	}
 	for _, n := range c.Nodes() {
 		for _, key := range []string{"begin", "killed", "paused"} {
-			if p, _, err := n.API().KV().Get(ctx, key, nil); err != nil || p == nil {
+			var p *api.KVPair
+			if err := c.Wait(ctx, func(ctx context.Context) (err error) {
+				p, _, err = n.API().KV().Get(ctx, key, nil)
+				return err
+			}); err != nil || p == nil {
 				t.Errorf("%s: get %s: %v %v", n.Name, key, p, err)
 			}
 		}
