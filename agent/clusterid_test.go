@@ -38,6 +38,9 @@ func TestTwoClustersWithOneKeyThatAreJoinedStayTwo(t *testing.T) {
 		if r := conf.Refused[0]; r.Node != other.Spec.Name || r.ClusterID != theirs.ClusterID || r.ClusterID == conf.ClusterID {
 			t.Errorf("%s refuses %+v; it is cluster %s", own.Spec.Name, r, conf.ClusterID)
 		}
+		if conf.Index != 1 { // the entry it was bootstrapped with: nothing came of the other
+			t.Errorf("%s's configuration stands at %d", own.Spec.Name, conf.Index)
+		}
 		self, err := own.API.Agent().Self(t.Context())
 		if err != nil {
 			t.Fatal(err)

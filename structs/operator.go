@@ -26,7 +26,7 @@ type RefusedServer struct {
 type RaftConfigReply struct {
 	QueryMeta
 	Servers     []*RaftServer
-	ConfigIndex uint64           // index of the configuration entry; 0 when Raft does not say
+	ConfigIndex uint64           // index of the newest configuration entry that the server has applied; 0 before the first
 	ClusterID   ClusterID        // "" while the cluster has none
 	Refused     []*RefusedServer // as the leader knows it; others know of none
 }

@@ -166,7 +166,7 @@ func (s *Server) ensureClusterID(ctx context.Context) error {
 	if _, c := s.store.Cluster(nil); c != nil {
 		return nil
 	}
-	conf, _, err := s.configuration()
+	conf, err := s.configuration()
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (s *Server) answerClaim(req *clusterClaim) (clusterAnswer, error) {
 
 // configured reports whether the Raft configuration has the server.
 func (s *Server) configured(id structs.NodeID) bool {
-	conf, _, err := s.configuration()
+	conf, err := s.configuration()
 	if err != nil {
 		return false
 	}

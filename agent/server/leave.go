@@ -13,7 +13,7 @@ const leaveWait = 5 * time.Second
 
 // MayLeave refuses, with the reason, when the cluster could not go on without this server.
 func (s *Server) MayLeave() error {
-	conf, _, err := s.configuration()
+	conf, err := s.configuration()
 	if err != nil {
 		return err
 	}

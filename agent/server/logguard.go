@@ -165,15 +165,16 @@ type guardedSnapshots struct{ raft.SnapshotStore }
 // markedSnapshot is an open snapshot with its mark.
 type markedSnapshot struct {
 	io.ReadCloser
-	mark *logMark
+	mark        *logMark
+	configIndex uint64 // of the Raft configuration that belongs to it
 }
 
-// markOf finds the mark of a snapshot under what Raft wraps around it; nil when it has none.
-func markOf(rc io.ReadCloser) *logMark {
+// marked finds the snapshot that we opened under what Raft wraps around it; nil when there is none.
+func marked(rc io.ReadCloser) *markedSnapshot {
 	for {
 		switch r := rc.(type) {
 		case *markedSnapshot:
-			return r.mark
+			return r
 		case raft.ReadCloserWrapper:
 			rc = r.WrappedReadCloser()
 		default:
@@ -188,27 +189,42 @@ func (s guardedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, er
 	if err != nil {
 		return nil, nil, err
 	}
-	return meta, &markedSnapshot{rc, &logMark{meta.Index, meta.Term}}, nil
+	return meta, &markedSnapshot{rc, &logMark{meta.Index, meta.Term}, meta.ConfigurationIndex}, nil
 }
 
 // guardedFSM tells the guard that the state is now what the snapshot says. Before that the guard must
-// not vouch for an entry that this server has not applied.
+// not vouch for an entry that this server has not applied. It also notes where the Raft configuration
+// stands in the log, which hashicorp/raft 1.8 tells nobody but the FSM and its snapshots.
 type guardedFSM struct {
 	*fsm.FSM
-	guard   *logGuard
-	onStale func(error)
+	guard       *logGuard
+	configIndex *atomic.Uint64
+	onStale     func(error)
+}
+
+// ApplyBatch implements raft.BatchingFSM.
+func (f guardedFSM) ApplyBatch(logs []*raft.Log) []any {
+	responses := f.FSM.ApplyBatch(logs)
+	for _, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			f.configIndex.Store(l.Index)
+		}
+	}
+	return responses
 }
 
 // Restore implements raft.FSM.
 func (f guardedFSM) Restore(rc io.ReadCloser) error {
-	m := markOf(rc)
+	snap := marked(rc)
 	if err := f.FSM.Restore(rc); err != nil {
 		return err
 	}
-	if m == nil {
+	if snap == nil {
 		return errors.New("a snapshot was restored that nobody opened") // a fault of ours, before any entry relies on it
 	}
+	m := snap.mark
 	f.guard.restored.Store(m)
+	f.configIndex.Store(snap.configIndex)
 	emptied, err := f.guard.emptyIfItEndsInConflict()
 	if err == nil && emptied {
 		// Raft remembers the entry and compares without asking the log; only a start makes it look again.

@@ -31,7 +31,7 @@ func (o raftOps) Leader() (structs.NodeID, string) { return o.s.leader() }
 
 // Peers implements rpc.RaftOps.
 func (o raftOps) Peers() ([]string, error) {
-	conf, _, err := o.s.configuration()
+	conf, err := o.s.configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,8 @@ func (o raftOps) ReadIndex(ctx context.Context) (uint64, error) {
 
 // Configuration implements rpc.RaftOps.
 func (o raftOps) Configuration(ctx context.Context) (*structs.RaftConfigReply, error) {
-	conf, index, err := o.s.configuration()
+	index := o.s.configIndex.Load() // first: the servers may be newer than the index, never older
+	conf, err := o.s.configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -157,12 +158,12 @@ func (o raftOps) AutopilotHealth(context.Context) (*structs.AutopilotHealthReply
 	return reply, nil
 }
 
-func (s *Server) configuration() (raft.Configuration, uint64, error) {
+func (s *Server) configuration() (raft.Configuration, error) {
 	f := s.raft.GetConfiguration()
 	if err := f.Error(); err != nil {
-		return raft.Configuration{}, 0, fmt.Errorf("read the raft configuration: %w", err)
+		return raft.Configuration{}, fmt.Errorf("read the raft configuration: %w", err)
 	}
-	return f.Configuration(), f.Index(), nil // raft 1.8 leaves the index at 0, as Consul shows it
+	return f.Configuration(), nil
 }
 
 // voters counts the voters of the configuration.
@@ -189,7 +190,7 @@ func (s *Server) addressOf(srv raft.Server) string {
 
 // findServer finds a server of the configuration by id or address.
 func (s *Server) findServer(id structs.NodeID, address string) (raft.Server, error) {
-	conf, _, err := s.configuration()
+	conf, err := s.configuration()
 	if err != nil {
 		return raft.Server{}, err
 	}

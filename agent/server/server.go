@@ -58,6 +58,8 @@ type Server struct {
 	strangers strangerBook
 	trouble   map[structs.NodeID]string // of members, as last logged; owned by reconcileAll
 
+	// configIndex is where in the log the Raft configuration stands that was applied last; 0 = none yet.
+	configIndex atomic.Uint64
 	// leadingTerm is the Raft term in which this server leads and has brought the state up to date; 0 = it does not lead.
 	leadingTerm atomic.Uint64
 	limits      atomic.Pointer[rpc.Limits]

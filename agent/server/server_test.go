@@ -266,3 +266,45 @@ func TestLeaderLeavesAndTheOthersGoOn(t *testing.T) {
 	mustPut(t, next, "b", "2")
 	wantGet(t, next, "a", "1")
 }
+
+func TestTheRaftConfigurationHasItsIndex(t *testing.T) {
+	dir := t.TempDir()
+	c := newCluster(t, 0, nil)
+	leader := c.join("id0", dir, 1)
+	index := func(n *node) uint64 {
+		t.Helper()
+		var rep structs.RaftConfigReply
+		if err := n.RPC(t.Context(), "Operator.RaftConfiguration", &structs.QueryRequest{QueryOptions: structs.QueryOptions{Consistency: structs.Stale}}, &rep); err != nil {
+			t.Fatal(err)
+		}
+		if rep.Index != rep.ConfigIndex {
+			t.Errorf("the reply's index is %d, the configuration's %d", rep.Index, rep.ConfigIndex)
+		}
+		return rep.ConfigIndex
+	}
+	c.leader()
+	if got := index(leader); got != 1 { // the bootstrap entry
+		t.Fatalf("after bootstrap: %d", got)
+	}
+	mustPut(t, leader, "a", "1")
+	second := c.join("id1", "", 0)
+	eventually(t, "the second server to vote", func() bool { return leader.voters() == 2 })
+	eventually(t, "both to stand at one index", func() bool { return index(leader) > 1 && index(leader) == index(second) })
+	removed, err := leader.Raft().RemovePeer(t.Context(), second.id, "")
+	if err != nil || index(leader) != removed {
+		t.Fatalf("removed at %d, %v; the configuration stands at %d", removed, err, index(leader))
+	}
+	c.roster.status(second.id, structs.MemberLeft) // or the leader would add it again
+	mustPut(t, leader, "a", "2")
+	_, rc, err := leader.takeSnapshot() // after a start, the entry is before what is applied
+	if err != nil {
+		t.Fatal(err)
+	}
+	rc.Close()
+	leader.stop()
+	c.drop(leader)
+	again := c.join("id0", dir, 1)
+	if c.leader() != again || index(again) != removed {
+		t.Fatalf("after a restart it stands at %d, want %d", index(again), removed)
+	}
+}
