@@ -25,9 +25,11 @@ var layout = map[string][]string{
 	"internal/logging":    {},
 	"internal/version":    {},
 
-	"state":         {"structs"},
-	"state/fsm":     {"state", "structs"},
-	"state/archive": {"structs"},
+	"state":              {"structs"},
+	"state/fsm":          {"state", "structs"},
+	"state/archive":      {"structs"},
+	"state/sqldb":        {"state/sqldb/sqlite", "structs"},
+	"state/sqldb/sqlite": {},
 
 	"rpc":           {"internal/acl", "rpc/transport", "state", "structs"},
 	"rpc/transport": {"internal/creds", "structs"},

@@ -20,8 +20,10 @@ type SQLDatabase struct {
 	PageBytes int `codec:",omitempty" json:",omitempty"`
 	// DoubleQuotedStrings lets "text" be a string where no column has that name, as old SQLite programs expect.
 	DoubleQuotedStrings bool `codec:",omitempty" json:",omitempty"`
-	CreateIndex         uint64
-	ModifyIndex         uint64
+	// ForeignKeys has foreign keys enforced; as in SQLite they are not unless one asks.
+	ForeignKeys bool `codec:",omitempty" json:",omitempty"`
+	CreateIndex uint64
+	ModifyIndex uint64
 }
 
 // SQLDatabaseOp is what a SQLDatabaseRequest does.
@@ -84,7 +86,7 @@ type SQLGuard struct {
 	SQLStatement
 	Rows   *int64 `codec:",omitempty"` // number of rows
 	First  SQLRow `codec:",omitempty"` // values of the first row
-	Digest []byte `codec:",omitempty"` // SQLDigest of all rows, as an earlier read of the caller's found them
+	Digest []byte `codec:",omitempty"` // sum of an SQLDigest of all rows, as an earlier read of the caller's found them
 }
 
 // SQLRequest runs statements on one database ("SQL.Execute"; CommandSQL). The FSM's Reply is SQLReply.

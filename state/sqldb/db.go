@@ -1,0 +1,192 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/debros/debros/state/sqldb/sqlite"
+)
+
+// ownPrefix begins the names of the tables that are not the user's.
+const ownPrefix = "_debros_"
+
+// schema is what a new database begins with. It is part of the replicated state: append only, with formatVersion.
+const schema = `
+CREATE TABLE _debros_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE _debros_replies (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, ms INTEGER NOT NULL, bytes INTEGER NOT NULL, reply BLOB NOT NULL);
+INSERT INTO _debros_meta VALUES ('format', 1), ('applied', 0);`
+
+const formatVersion = 1
+
+// pinsMax bounds the states held at one time: a snapshot, a backup, a comparison.
+const pinsMax = 8
+
+// DB is an open database. One goroutine at a time writes, by Begin; any may read.
+type DB struct {
+	engine *Engine
+	path   string
+	o      Options
+
+	applied atomic.Uint64 // index of the last committed entry
+	w       *writer       // owned by the goroutine that writes
+	pool    pool
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the database at path, or makes it. Every error is a local fault.
+func (e *Engine) Open(path string, o Options) (*DB, error) {
+	if o.ReadersMax <= 0 {
+		o.ReadersMax = 4
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	db := &DB{engine: e, path: path, o: o}
+	db.pool = pool{db: db, tokens: make(chan struct{}, o.ReadersMax), pins: make(chan struct{}, pinsMax)}
+	if db.w, err = db.openWriter(); err != nil {
+		return nil, db.localFault("open", err)
+	}
+	if err := db.prepareFile(); err != nil {
+		db.w.close()
+		return nil, db.localFault("open", err)
+	}
+	return db, nil
+}
+
+// prepareFile makes our tables in a new file, or reads them.
+func (db *DB) prepareFile() error {
+	w := db.w
+	w.trusted = true
+	defer func() { w.trusted = false }()
+	tables, err := w.Int64(`SELECT count(*) FROM sqlite_schema WHERE name IN ('_debros_meta', '_debros_replies')`)
+	if err != nil {
+		return err
+	}
+	if tables == 0 {
+		if err := w.Exec("BEGIN IMMEDIATE;" + schema + "COMMIT"); err != nil {
+			return err
+		}
+	}
+	format, err := w.Int64(`SELECT value FROM _debros_meta WHERE key = 'format'`)
+	if err != nil {
+		return err
+	}
+	if format != formatVersion {
+		return fmt.Errorf("its format is %d, this build knows %d", format, formatVersion)
+	}
+	applied, err := w.Int64(`SELECT value FROM _debros_meta WHERE key = 'applied'`)
+	if err != nil {
+		return err
+	}
+	db.applied.Store(uint64(applied))
+	return w.load()
+}
+
+// AppliedIndex is the index of the last entry that wrote to the database.
+func (db *DB) AppliedIndex() uint64 { return db.applied.Load() }
+
+// SizeBytes is the size of the file and its write-ahead log.
+func (db *DB) SizeBytes() (int64, error) {
+	var size int64
+	for _, suffix := range []string{"", "-wal"} {
+		switch st, err := os.Stat(db.path + suffix); {
+		case err == nil:
+			size += st.Size()
+		case !os.IsNotExist(err):
+			return 0, fmt.Errorf("size of database: %w", err)
+		}
+	}
+	return size, nil
+}
+
+// SchemaVersion is SQLite's count of changes of the schema.
+func (db *DB) SchemaVersion(ctx context.Context) (version int64, err error) {
+	r, err := db.pool.get(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer db.pool.put(r)
+	_, err = r.ask("PRAGMA schema_version", func(s *sqlite.Stmt) bool {
+		version = s.Int64(0)
+		return false
+	})
+	return version, err
+}
+
+// Close waits for readers and closes the database, after which the file stands alone. Twice is fine.
+func (db *DB) Close() error {
+	db.closeOnce.Do(func() {
+		db.pool.close()
+		// Emptying the log spares the next Open from reading it; if it cannot be done now, Open will.
+		err := db.w.Checkpoint()
+		if cerr := db.w.close(); cerr != nil {
+			err = cerr
+		}
+		if err != nil {
+			db.closeErr = db.localFault("close", err)
+		}
+	})
+	return db.closeErr
+}
+
+// writer is the connection that writes, with what its callbacks note.
+type writer struct {
+	*conn
+	draws draws
+
+	limit    int64 // steps that the running statement may make; <0 = not counted
+	steps    int64 // that it made, in multiples of progressSteps
+	over     bool  // it made more
+	maxRowid bool  // it wrote the highest rowid
+	inserted bool  // it inserted into a table with rowids
+
+	changesBase int64 // total changes before the request
+}
+
+const maxInt64 = 1<<63 - 1
+
+func (db *DB) openWriter() (*writer, error) {
+	c, err := openConn(db.path, db.engine.name, true, db.o)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{conn: c, limit: -1, draws: draws{name: db.o.Name}}
+	c.Progress(progressSteps, func() bool {
+		if w.limit < 0 {
+			return false
+		}
+		w.steps += progressSteps
+		w.over = w.steps > w.limit
+		return w.over
+	})
+	c.OnUpdate(func(op int32, rowid int64) {
+		if op != sqlite.OpDelete {
+			w.maxRowid = w.maxRowid || rowid == maxInt64
+			w.inserted = w.inserted || op == sqlite.OpInsert
+		}
+	})
+	err = w.draws.define(c)
+	if err == nil {
+		err = c.Func("total_changes", 0, func(call sqlite.Call) { call.Int64(w.TotalChanges() - w.changesBase) })
+	}
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// load has SQLite read the schema now, so that this work is in no statement's budget.
+func (w *writer) load() error {
+	w.trusted = true
+	defer func() { w.trusted = false }()
+	_, err := w.Int64(`SELECT 1 FROM sqlite_schema LIMIT 1`)
+	return err
+}

@@ -1,0 +1,53 @@
+package sqldb
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/debros/debros/state/sqldb/sqlite"
+	"github.com/debros/debros/structs"
+	lib "modernc.org/sqlite/lib"
+)
+
+// refusalOf turns what SQLite says of a statement into what its sender is told, or nil when it speaks of
+// this machine: answering such a fault would make this replica differ from the others.
+func refusalOf(err error) *structs.Error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	kind := structs.KindInvalid
+	switch e.Primary() {
+	case lib.SQLITE_CONSTRAINT:
+		kind = structs.KindConflict
+	case lib.SQLITE_TOOBIG:
+		return structs.Errorf(structs.KindTooLarge, "%s", e.Message).
+			WithHint("a value may have %d bytes, a statement %d", valueBytesMax, sqlBytesMax)
+	case lib.SQLITE_AUTH:
+		kind = structs.KindDenied
+	case lib.SQLITE_ERROR, lib.SQLITE_ABORT, lib.SQLITE_MISMATCH, lib.SQLITE_RANGE, lib.SQLITE_EMPTY, lib.SQLITE_NOTFOUND:
+	case lib.SQLITE_CORRUPT:
+		// A virtual table says that the user's rows contradict its own; a damaged page is plain CORRUPT.
+		if e.Code != lib.SQLITE_CORRUPT_VTAB {
+			return nil
+		}
+	case lib.SQLITE_LOCKED:
+		// A statement that works on the table it reads: "database table is locked".
+		if e.Code != lib.SQLITE_LOCKED {
+			return nil
+		}
+	default:
+		return nil
+	}
+	return structs.Errorf(kind, "%s", e.Message)
+}
+
+// localFault marks an error as one of this machine.
+func (db *DB) localFault(doing string, err error) error {
+	return fmt.Errorf("database %s: %s: %w", db.path, doing, err)
+}
+
+func isCode(err error, primary int32) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Primary() == primary
+}

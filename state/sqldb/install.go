@@ -1,0 +1,157 @@
+package sqldb
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/debros/debros/state/sqldb/sqlite"
+	"github.com/debros/debros/structs"
+	lib "modernc.org/sqlite/lib"
+)
+
+// Install puts a file that Pin.WriteTo wrote, or that a user brought, in the place of the database at path, which
+// must not be open. It is checked as a whole before anything is replaced: a file that is no sound database is a
+// *structs.Error, and harms nothing. A crash leaves the old file, none, or the new one; none is a database at index 0.
+func Install(path string, r io.Reader) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".install-*")
+	if err != nil {
+		return fmt.Errorf("install database: %w", err)
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			removeDatabase(f.Name())
+		}
+	}()
+	if _, err := io.Copy(f, r); err != nil {
+		return fmt.Errorf("install database %s: %w", path, err)
+	}
+	if err := examine(f.Name()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("install database %s: %w", path, err)
+	}
+	// The old file's log must not meet the new file, nor the old file be without its log.
+	if err := removeDatabase(path); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return fmt.Errorf("install database: %w", err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// Remove deletes the database at path, which must not be open.
+func Remove(path string) error { return removeDatabase(path) }
+
+func removeDatabase(path string) error {
+	var all error
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} { // a log without its file is ignored
+
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			all = errors.Join(all, fmt.Errorf("remove database: %w", err))
+		}
+	}
+	return all
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}
+
+func unsound(format string, args ...any) *structs.Error {
+	return structs.Errorf(structs.KindInvalid, "this is no sound database: "+format, args...)
+}
+
+// examine checks a database file from outside.
+func examine(path string) error {
+	sqlite.UTC()
+	c, err := openConn(path, "", false, Options{})
+	if err != nil {
+		return examined(err)
+	}
+	defer c.close()
+	c.trusted = true
+	if err := c.Exec("PRAGMA cell_size_check=1; PRAGMA trusted_schema=0"); err != nil {
+		return examined(err)
+	}
+	var complaint string
+	for _, check := range []struct {
+		sql  string
+		want string
+		what string
+	}{
+		{"PRAGMA encoding", "UTF-8", "its encoding is %s"},
+		{"PRAGMA integrity_check(1)", "ok", "%s"},
+		{"SELECT coalesce(group_concat(name), '') FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%' AND " +
+			"NOT (sql LIKE '%fts5%' OR sql LIKE '%rtree%' OR sql LIKE '%geopoly%')", "", "it has virtual tables of an unknown kind: %s"},
+		{"SELECT coalesce(group_concat(name), '') FROM sqlite_schema WHERE lower(substr(tbl_name, 1, 8)) = '_debros_' AND " +
+			"name NOT IN ('_debros_meta', '_debros_replies', 'sqlite_autoindex__debros_replies_1')", "", "it has reserved names: %s"},
+	} {
+		if complaint, err = c.text(check.sql); err != nil {
+			return examined(err)
+		}
+		if complaint != check.want {
+			return unsound(check.what, complaint)
+		}
+	}
+	return c.examineOwn()
+}
+
+// examineOwn checks that our tables, if there, are what a new database has.
+func (c *conn) examineOwn() error {
+	for _, create := range strings.Split(strings.TrimSpace(schema), ";\n") {
+		if !strings.HasPrefix(create, "CREATE TABLE ") {
+			continue
+		}
+		name := strings.Fields(create)[2]
+		sql, err := c.text("SELECT coalesce(max(sql), '') FROM sqlite_schema WHERE name = '" + name + "'")
+		if err != nil {
+			return examined(err)
+		}
+		if sql != "" && sql != create {
+			return unsound("%s is another table", name)
+		}
+	}
+	return nil
+}
+
+// text is the first value of a trusted query.
+func (c *conn) text(sql string) (string, error) {
+	s, _, err := c.Prepare(sql)
+	if err != nil {
+		return "", err
+	}
+	defer s.Finalize()
+	if row, err := s.Step(); err != nil || !row {
+		return "", err
+	}
+	return string(s.Bytes(0)), nil
+}
+
+// examined says whether an error speaks of the file or of this machine.
+func examined(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Primary() {
+		case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB, lib.SQLITE_FORMAT, lib.SQLITE_ERROR, lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG, lib.SQLITE_AUTH:
+			return unsound("%s", e.Message)
+		}
+	}
+	return fmt.Errorf("examine database: %w", err)
+}
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

@@ -1,0 +1,176 @@
+package sqlite
+
+import (
+	"errors"
+	"sync"
+	"time"
+	"unsafe"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// fp is what the translation takes for a function pointer: the address of the function value. Whoever
+// hands it to SQLite keeps f alive.
+func fp[T any](f T) uintptr {
+	var x any = f
+	return (*[2]uintptr)(unsafe.Pointer(&x))[1]
+}
+
+// Action is what a statement being compiled wants to do, as an authorizer sees it.
+type Action struct {
+	Code             int32  // SQLITE_*
+	Arg1, Arg2       string // depend on Code
+	Database, Inside string // "main" or ""; the trigger or view that asks, "" = the statement itself
+}
+
+// Authorizer sets who allows what statements do: allow returning false makes compiling them fail.
+func (c *Conn) Authorizer(allow func(Action) bool) error {
+	f := func(_ *libc.TLS, _ uintptr, code int32, a1, a2, db, inside uintptr) int32 {
+		if allow(Action{code, gostring(a1), gostring(a2), gostring(db), gostring(inside)}) {
+			return lib.SQLITE_OK
+		}
+		return lib.SQLITE_DENY
+	}
+	c.keep = append(c.keep, f)
+	return c.check(lib.Xsqlite3_set_authorizer(c.tls, c.db, fp(f), 0))
+}
+
+// Progress has f called after every n steps that a statement makes itself; true ends the statement.
+// Steps of statements that SQLite runs inside another one do not count: how many there are depends on what the
+// connection did before.
+func (c *Conn) Progress(n int32, f func() bool) {
+	cb := func(_ *libc.TLS, db uintptr) int32 {
+		if (*lib.Tsqlite3)(ptr(db)).FnVdbeExec > 1 {
+			return 0
+		}
+		return libc.BoolInt32(f())
+	}
+	c.keep = append(c.keep, cb)
+	lib.Xsqlite3_progress_handler(c.tls, c.db, n, fp(cb), c.db)
+}
+
+// Operations that OnUpdate tells.
+const (
+	OpInsert = lib.SQLITE_INSERT
+	OpUpdate = lib.SQLITE_UPDATE
+	OpDelete = lib.SQLITE_DELETE
+)
+
+// OnUpdate has f called for each row of a rowid table that is written.
+func (c *Conn) OnUpdate(f func(op int32, rowid int64)) {
+	cb := func(_ *libc.TLS, _ uintptr, op int32, _, _ uintptr, rowid lib.Tsqlite_int64) { f(op, rowid) }
+	c.keep = append(c.keep, cb)
+	lib.Xsqlite3_update_hook(c.tls, c.db, fp(cb), 0)
+}
+
+// Call is a call of a function that Func defined.
+type Call struct {
+	tls *libc.TLS
+	ctx uintptr
+	arg uintptr
+}
+
+// ArgInt64 is the first argument as an integer.
+func (c Call) ArgInt64() int64 {
+	return lib.Xsqlite3_value_int64(c.tls, *(*uintptr)(ptr(c.arg)))
+}
+
+// Int64 returns an integer.
+func (c Call) Int64(v int64) { lib.Xsqlite3_result_int64(c.tls, c.ctx, v) }
+
+// TooBig returns the error that a value is over the limit.
+func (c Call) TooBig() { lib.Xsqlite3_result_error_toobig(c.tls, c.ctx) }
+
+// Blob returns a blob of n bytes that fill writes.
+func (c Call) Blob(n int, fill func([]byte)) {
+	p := lib.Xsqlite3_malloc64(c.tls, lib.Tsqlite3_uint64(n))
+	if p == 0 {
+		lib.Xsqlite3_result_error_nomem(c.tls, c.ctx)
+		return
+	}
+	fill(unsafe.Slice((*byte)(ptr(p)), n))
+	f := lib.Xsqlite3_free
+	lib.Xsqlite3_result_blob(c.tls, c.ctx, p, int32(n), fp(f))
+}
+
+// Func defines a function that SQL may also call from defaults, triggers and views.
+func (c *Conn) Func(name string, args int32, f func(Call)) error {
+	z, err := libc.CString(name)
+	if err != nil {
+		return &Error{Code: lib.SQLITE_NOMEM, Message: "out of memory", Offset: -1}
+	}
+	defer libc.Xfree(c.tls, z)
+	cb := func(tls *libc.TLS, ctx uintptr, _ int32, argv uintptr) { f(Call{tls, ctx, argv}) }
+	c.keep = append(c.keep, cb)
+	return c.check(lib.Xsqlite3_create_function_v2(c.tls, c.db, z, args, lib.SQLITE_UTF8|lib.SQLITE_INNOCUOUS, 0, fp(cb), 0, 0, 0))
+}
+
+// VFS is the default VFS with a clock of its own.
+type VFS struct {
+	name string
+	p    uintptr
+	keep any
+}
+
+// unixEpochMS is 1970-01-01 as SQLite counts time: milliseconds of Julian days.
+const unixEpochMS = 210866760000000
+
+// RegisterVFS registers a VFS whose time is what now answers, in milliseconds since 1970.
+func RegisterVFS(name string, now func() int64) (*VFS, error) {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	lib.Xsqlite3_initialize(tls)
+	base := lib.Xsqlite3_vfs_find(tls, 0)
+	p := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_vfs{})))
+	zname, err := libc.CString(name)
+	if base == 0 || p == 0 || err != nil {
+		return nil, errors.New("register VFS: out of memory")
+	}
+	clock := func(_ *libc.TLS, _, out uintptr) int32 {
+		*(*int64)(ptr(out)) = unixEpochMS + now()
+		return lib.SQLITE_OK
+	}
+	v := (*lib.Tsqlite3_vfs)(ptr(p))
+	*v = *(*lib.Tsqlite3_vfs)(ptr(base))
+	v.FzName, v.FpNext, v.FxCurrentTimeInt64 = zname, 0, fp(clock)
+	if rc := lib.Xsqlite3_vfs_register(tls, p, 0); rc != lib.SQLITE_OK {
+		libc.Xfree(tls, p)
+		libc.Xfree(tls, zname)
+		return nil, &Error{Code: rc, Message: "register VFS", Offset: -1}
+	}
+	return &VFS{name: name, p: p, keep: clock}, nil
+}
+
+// Close unregisters the VFS after the last connection through it was closed; twice is fine.
+func (v *VFS) Close() {
+	if v.p == 0 {
+		return
+	}
+	tls := libc.NewTLS()
+	defer tls.Close()
+	lib.Xsqlite3_vfs_unregister(tls, v.p)
+	libc.Xfree(tls, (*lib.Tsqlite3_vfs)(ptr(v.p)).FzName)
+	libc.Xfree(tls, v.p)
+	v.p = 0
+}
+
+// UTC makes local time UTC for every connection of the process, whatever TZ says.
+var UTC = sync.OnceFunc(func() {
+	tls := libc.NewTLS() // lives as long as the process, as SQLite keeps the callback
+	lib.Xsqlite3_initialize(tls)
+	va := libc.NewVaList(int32(2), fp(utc))
+	lib.Xsqlite3_test_control(tls, lib.SQLITE_TESTCTRL_LOCALTIME_FAULT, va)
+	libc.Xfree(tls, va)
+})
+
+// utc is gmtime(3) for SQLite, which asks localtime for times between 1970 and 2037 only.
+func utc(_ *libc.TLS, t, tm uintptr) int32 {
+	at := time.Unix(*(*int64)(ptr(t)), 0).UTC()
+	*(*lib.Ttm)(ptr(tm)) = lib.Ttm{
+		Ftm_sec: int32(at.Second()), Ftm_min: int32(at.Minute()), Ftm_hour: int32(at.Hour()),
+		Ftm_mday: int32(at.Day()), Ftm_mon: int32(at.Month()) - 1, Ftm_year: int32(at.Year() - 1900),
+		Ftm_wday: int32(at.Weekday()), Ftm_yday: int32(at.YearDay()) - 1,
+	}
+	return 0
+}

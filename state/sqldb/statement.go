@@ -1,0 +1,202 @@
+package sqldb
+
+import (
+	"github.com/debros/debros/structs"
+	lib "modernc.org/sqlite/lib"
+)
+
+// What RETURNING may give when the request does not say.
+const (
+	rowsDefault  = 10_000
+	bytesDefault = 4 << 20
+	// statementWork is what a statement costs beside its steps, so that many small ones are work too.
+	statementWork = 50
+)
+
+// outcome is how the execution of a compiled statement ended.
+type outcome struct {
+	refusal *structs.Error
+	undo    bool // SQLite is content, we are not: what it did must be taken back
+}
+
+// statement runs the SQL text of one statement, which may be several: they stand or fall together, and the last
+// one's result is the result. isLost: the transaction must be rebuilt without it.
+func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err error) {
+	w, st := tx.db.w, &x.r.Statements[i]
+	w.draws.statement, w.draws.source = i, nil
+	savepoint, position := false, 0
+	for sql := st.SQL; ; position++ {
+		p, refusal, err := w.prepare(sql)
+		if err != nil {
+			return false, err
+		}
+		out, rest := outcome{refusal: refusal}, ""
+		if refusal == nil {
+			if p.Stmt == nil {
+				break
+			}
+			if rest = sql[len(sql)-p.tail:]; blank(rest) {
+				rest = ""
+			}
+			if position == 0 && (rest != "" || tx.undoable(p)) {
+				if err := w.do("SAVEPOINT statement"); err != nil {
+					return false, err
+				}
+				savepoint = true
+			}
+			*res = structs.SQLResult{}
+			if out, err = tx.execute(x, p, st, res); err != nil {
+				return false, err
+			}
+			w.forget(p, sql)
+		}
+		if out.refusal == nil && rest != "" {
+			sql = rest
+			continue
+		}
+		if out.refusal != nil {
+			*res = structs.SQLResult{Err: out.refusal}
+		}
+		if w.Autocommit() {
+			return true, nil
+		}
+		switch {
+		case out.undo && !savepoint, out.refusal != nil && position > 0 && x.stats:
+			return true, nil
+		case out.undo, out.refusal != nil && position > 0:
+			return false, w.undo("statement")
+		case savepoint:
+			return false, w.do("RELEASE statement")
+		}
+		return false, nil
+	}
+	if savepoint {
+		return false, w.do("RELEASE statement")
+	}
+	return false, nil
+}
+
+// undoable reports whether a statement may have to be taken back although SQLite finished it.
+func (tx *Tx) undoable(p *prepared) bool {
+	return !p.readOnly && (len(p.columns) > 0 || p.intent.sequence || tx.db.o.ForeignKeys)
+}
+
+// forget drops what the statement just run made stale. A compiled statement must never be found stale by
+// SQLite itself: compiling it again would cost steps on a replica that has it cached, and none on another.
+func (w *writer) forget(p *prepared, sql string) {
+	if p.intent.schema {
+		w.cache.clear()
+		return
+	}
+	w.cache.trim(sql)
+}
+
+// execute runs one compiled statement.
+func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, res *structs.SQLResult) (outcome, error) {
+	w := tx.db.w
+	_, refusal, err := p.bind(st, 0)
+	if refusal != nil || err != nil {
+		return outcome{refusal: refusal}, err
+	}
+	if p.intent.counts && !x.counted {
+		if err := w.do("UPDATE _debros_meta SET value = value WHERE 0"); err != nil {
+			return outcome{}, err
+		}
+	}
+	refusal, tooMuch, err := tx.step(x, p, func() *structs.Error { return x.collect(p, res) })
+	x.counted = x.counted || !p.readOnly
+	x.stats = x.stats || p.intent.stats
+	if p.intent.schema {
+		p.done()
+		if lerr := w.load(); lerr != nil && err == nil {
+			err = lerr
+		}
+	}
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case tooMuch != nil:
+		return outcome{refusal: tooMuch, undo: !p.readOnly}, nil
+	case w.maxRowid:
+		return outcome{refusal: structs.Errorf(structs.KindInvalid, "the rowid %d is not allowed: SQLite would choose the next one at random", int64(maxInt64)), undo: true}, nil
+	case refusal != nil:
+		return outcome{refusal: refusal}, nil
+	}
+	if !x.r.Transaction && tx.db.o.ForeignKeys && w.DeferredForeignKeys() {
+		return outcome{refusal: brokenForeignKey(), undo: true}, nil
+	}
+	if p.intent.sequence {
+		n, err := w.ask(`SELECT 1 FROM sqlite_sequence WHERE typeof(seq) NOT IN ('integer', 'null') OR seq = 9223372036854775807`, nil)
+		if err != nil {
+			return outcome{}, err
+		}
+		if n > 0 {
+			return outcome{refusal: structs.Errorf(structs.KindInvalid, "sqlite_sequence.seq must be an integer below %d", int64(maxInt64)), undo: true}, nil
+		}
+	}
+	if p.intent.writes && !p.intent.schema && !p.readOnly {
+		res.RowsAffected = w.Changes()
+		if p.intent.inserts && w.inserted && res.RowsAffected > 0 {
+			res.LastInsertID = w.LastInsertRowID()
+		}
+	}
+	return outcome{}, nil
+}
+
+// step runs p to its end within what is left of the request's budget. row takes the current row and may end the
+// execution (tooMuch). refusal is SQLite's; err a local fault.
+func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, tooMuch *structs.Error, err error) {
+	w := tx.db.w
+	if x.left() <= 0 {
+		return x.spent(), nil, nil
+	}
+	p.Steps()
+	w.limit, w.steps, w.over, w.maxRowid, w.inserted = x.left(), 0, false, false, false
+	w.running, w.intent = &p.intent, intent{}
+	more := true
+	for more && err == nil && tooMuch == nil {
+		if more, err = p.Step(); more {
+			tooMuch = row()
+		}
+	}
+	w.running, w.limit = nil, -1
+	x.used += p.Steps() + statementWork
+	p.done()
+	if err == nil {
+		return nil, tooMuch, nil
+	}
+	if w.over && isCode(err, lib.SQLITE_INTERRUPT) {
+		x.used = x.budget()
+		return x.spent(), nil, nil
+	}
+	if w.intent.refusal != nil {
+		return w.intent.refusal, nil, nil
+	}
+	if refusal = refusalOf(err); refusal != nil {
+		return refusal, nil, nil
+	}
+	return nil, nil, err
+}
+
+// collect adds the current row to the result.
+func (x *run) collect(p *prepared, res *structs.SQLResult) *structs.Error {
+	if res.Columns == nil {
+		res.Columns, res.Types = p.columns, p.types
+	}
+	rowsMax, bytesMax := x.r.RowsMax, x.r.BytesMax
+	if rowsMax <= 0 {
+		rowsMax = rowsDefault
+	}
+	if bytesMax <= 0 {
+		bytesMax = bytesDefault
+	}
+	if len(res.Rows) >= rowsMax {
+		return structs.Errorf(structs.KindTooLarge, "a write may return %d rows", rowsMax).WithHint("read them by a query, which streams")
+	}
+	row := p.row(nil)
+	if x.bytes += len(row); x.bytes > bytesMax {
+		return structs.Errorf(structs.KindTooLarge, "a write may return %d bytes", bytesMax).WithHint("read them by a query, which streams")
+	}
+	res.Rows = append(res.Rows, row)
+	return nil
+}
