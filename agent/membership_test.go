@@ -189,8 +189,7 @@ func TestLeaveThatLosesQuorumIsRefusedUnlessForced(t *testing.T) {
 	dead := c.Follower()
 	dead.Kill()
 	c.Drop(dead)
-	n := c.Leader()
-	eventually(t, "the dead server to be seen as failed", func() bool { return status(t, n, dead.Spec.Name) == api.MemberFailed })
+	n := c.Leader() // gossip does not know of the death yet
 	err := n.API.Agent().Leave(t.Context(), false)
 	if !errors.Is(err, api.ErrConflict) || !strings.Contains(err.Error(), "quorum") {
 		t.Fatalf("leave that loses quorum: %v", err)

@@ -113,12 +113,17 @@ func (p pilot) RemoveFailedServer(srv *autopilot.Server) {
 	})
 }
 
-// statsOf asks a server for its figures; this one answers itself.
+// statsOf asks a server for its figures, as one that is healthy can answer.
 func (s *Server) statsOf(ctx context.Context, id structs.NodeID, addr string) (structs.ServerStatsReply, error) {
+	return s.askStats(ctx, id, addr, statsTimeout)
+}
+
+// askStats asks a server for its figures; this one answers itself.
+func (s *Server) askStats(ctx context.Context, id structs.NodeID, addr string, timeout time.Duration) (structs.ServerStatsReply, error) {
 	if id == s.cfg.NodeID {
 		return s.Raft().Stats(), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var reply structs.ServerStatsReply
 	err := s.pool.Call(ctx, addr, "Status.Stats", &structs.QueryRequest{}, &reply)

@@ -3,49 +3,83 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/debros/debros/structs"
 )
 
-// leaveWait is how long a leaving server waits to see itself out of the configuration.
-const leaveWait = 5 * time.Second
+// askTimeout bounds the question whether a server is there: one that was killed is refused at once, so
+// only one whose machine is gone or stands still makes somebody wait.
+const askTimeout = 2 * time.Second
 
 // MayLeave refuses, with the reason, when the cluster could not go on without this server.
-func (s *Server) MayLeave() error {
+func (s *Server) MayLeave(ctx context.Context) error {
+	err := s.keepsQuorum(ctx, s.cfg.NodeID)
+	var e *structs.Error
+	if errors.As(err, &e) {
+		return e.WithHint("%s, or use -force", e.Hint)
+	}
+	return err
+}
+
+// keepsQuorum refuses the removal of a server that those who remain could not agree to: it would
+// never be committed, and the leader, which counts by the new configuration at once, would lose its
+// office over it. They are asked, since gossip takes seconds to notice a death. One that dies after its
+// answer is beyond what anybody can know.
+func (s *Server) keepsQuorum(ctx context.Context, without structs.NodeID) error {
 	conf, err := s.configuration()
 	if err != nil {
 		return err
 	}
-	voters, alive := 0, 0
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	actx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan bool, len(conf.Servers))
+	voters := 0
 	for _, srv := range conf.Servers {
 		id := structs.NodeID(srv.ID)
-		if srv.Suffrage != 0 || id == s.cfg.NodeID {
+		if srv.Suffrage != raft.Voter || id == without {
 			continue
 		}
 		voters++
-		if m, ok := s.member(id); ok && m.Status == structs.MemberAlive {
-			alive++
+		wg.Go(func() {
+			_, err := s.askStats(actx, id, s.addressOf(srv), askTimeout*time.Duration(s.cfg.RaftMultiplier))
+			answers <- err == nil
+		})
+	}
+	if voters == 0 {
+		return structs.Errorf(structs.KindConflict, "server %s is the last server: without it the cluster and its state are gone", without).
+			WithHint("stop it instead")
+	}
+	here, need := 0, voters/2+1
+	for range voters {
+		if <-answers {
+			here++
+		}
+		if here == need {
+			return nil
 		}
 	}
-	switch {
-	case voters == 0:
-		return structs.Errorf(structs.KindConflict, "this is the last server: if it leaves, the cluster and its state are gone").
-			WithHint("stop it instead, or use -force")
-	case alive < voters/2+1:
-		return structs.Errorf(structs.KindConflict, "only %d of the other %d servers are alive: if this one leaves, the cluster has no quorum", alive, voters).
-			WithHint("bring the others back first, or use -force")
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	return nil
+	return structs.Errorf(structs.KindConflict, "only %d of the %d servers that would remain answer: without server %s the cluster would have no quorum", here, voters, without).
+		WithHint("bring the others back first")
 }
 
 // Leave takes this server out of the Raft configuration: leadership is handed over first, then the
-// new leader removes it, and it waits until it sees that. With force, failures do not stop it.
+// new leader removes it. Its word that this is committed is all there is to wait for: the leader sends
+// nothing more to a server that it removed, which may never see the configuration without itself.
+// With force, failures do not stop it.
 func (s *Server) Leave(ctx context.Context, force bool) error {
 	if s.removed() {
 		return nil // an earlier attempt got this far
 	}
-	if err := s.MayLeave(); err != nil && !force {
+	if err := s.MayLeave(ctx); err != nil && !force {
 		return err
 	}
 	if s.voters() <= 1 {
@@ -61,7 +95,7 @@ func (s *Server) Leave(ctx context.Context, force bool) error {
 	if err := s.RPC(ctx, "Operator.RaftRemovePeer", req, &reply); err != nil && !errors.Is(err, structs.ErrNotFound) && !force {
 		return err
 	}
-	s.waitRemoved()
+	s.gone.remove(s.cfg.NodeID, time.Now())
 	return nil
 }
 
@@ -81,24 +115,12 @@ func (s *Server) handOver(ctx context.Context) error {
 	return nil
 }
 
-// removed reports whether the configuration that this server knows is one without it.
+// removed reports whether this server was taken out: it left a moment ago, or it has seen the
+// configuration without itself.
 func (s *Server) removed() bool {
+	if s.gone.justRemoved(s.cfg.NodeID, time.Now()) {
+		return true
+	}
 	_, err := s.findServer(s.cfg.NodeID, "")
 	return err != nil && s.voters() > 0
-}
-
-// waitRemoved waits a little until this server sees that it is no longer in the configuration, so
-// that it goes on serving the last entries meanwhile; the leader may have cut it off before.
-func (s *Server) waitRemoved() {
-	deadline := time.Now().Add(leaveWait)
-	for time.Now().Before(deadline) {
-		if s.removed() {
-			return
-		}
-		select {
-		case <-time.After(retryPauseMax):
-		case <-s.ctx.Done():
-			return
-		}
-	}
 }

@@ -92,9 +92,12 @@ func (o raftOps) Configuration(ctx context.Context) (*structs.RaftConfigReply, e
 }
 
 // RemovePeer implements rpc.RaftOps.
-func (o raftOps) RemovePeer(_ context.Context, id structs.NodeID, address string) (uint64, error) {
+func (o raftOps) RemovePeer(ctx context.Context, id structs.NodeID, address string) (uint64, error) {
 	srv, err := o.s.findServer(id, address)
 	if err != nil {
+		return 0, err
+	}
+	if err := o.s.keepsQuorum(ctx, structs.NodeID(srv.ID)); err != nil {
 		return 0, err
 	}
 	f := o.s.raft.RemoveServer(srv.ID, 0, raftChangeTimeout)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -70,6 +71,12 @@ func (s *Server) dropLeft(ctx context.Context, m structs.Member, row *structs.No
 	}
 	if m.Role != structs.RoleServer || m.ID == s.cfg.NodeID {
 		return nil
+	}
+	if _, err := s.findServer(m.ID, ""); errors.Is(err, structs.ErrNotFound) {
+		return nil
+	}
+	if err := s.keepsQuorum(ctx, m.ID); err != nil { // it left by force
+		return fmt.Errorf("remove server %q from the raft configuration: %w", m.Name, err)
 	}
 	if err := s.autopilot.RemoveServer(raft.ServerID(m.ID)); err != nil {
 		return fmt.Errorf("remove server %q from the raft configuration: %w", m.Name, err)

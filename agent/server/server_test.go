@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -232,39 +231,6 @@ func TestANewServerIsStabilisedAndADeadOneRemoved(t *testing.T) {
 	c.drop(dead)
 	c.roster.status(dead.id, structs.MemberFailed)
 	eventually(t, "the dead server to be removed", func() bool { return leader.voters() == 3 })
-}
-
-func TestLeaveRefusesWhenQuorumWouldBeLost(t *testing.T) {
-	c := newCluster(t, 3, nil)
-	leader := c.leader()
-	f := c.follower()
-	for _, n := range c.nodes {
-		if n != leader && n != f {
-			c.roster.status(n.id, structs.MemberFailed)
-		}
-	}
-	err := leader.Leave(context.Background(), false)
-	if !errors.Is(err, structs.ErrConflict) {
-		t.Fatalf("leave that loses quorum: %v", err)
-	}
-}
-
-func TestLeaderLeavesAndTheOthersGoOn(t *testing.T) {
-	c := newCluster(t, 3, nil)
-	leader := c.leader()
-	mustPut(t, leader, "a", "1")
-	for range 2 { // the second time as after a leave that failed later on
-		if err := settled(func() error { return leader.Leave(t.Context(), false) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.roster.status(leader.id, structs.MemberLeft)
-	leader.stop()
-	c.drop(leader)
-	next := c.leader()
-	eventually(t, "two voters", func() bool { return next.voters() == 2 })
-	mustPut(t, next, "b", "2")
-	wantGet(t, next, "a", "1")
 }
 
 func TestTheRaftConfigurationHasItsIndex(t *testing.T) {
