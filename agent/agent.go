@@ -193,7 +193,8 @@ func (a *Agent) Done() <-chan struct{} { return a.doneCh }
 // Err is why the agent stopped: nil after Shutdown or Leave. Valid once Done is closed.
 func (a *Agent) Err() error { return a.err }
 
-// Shutdown stops the agent without leaving the cluster: leadership is handed over, files are closed.
+// Shutdown stops the agent without leaving the cluster: leadership is handed over, files are closed. A
+// server that left answers until leave_drain_time is over.
 func (a *Agent) Shutdown() { a.stop(nil) }
 
 // stopSoon stops the agent from one of its own goroutines.
@@ -204,6 +205,8 @@ func (a *Agent) stop(cause error) {
 	a.stopOnce.Do(func() {
 		if cause != nil {
 			a.log.Error("the agent stops", "error", cause)
+		} else {
+			a.drain()
 		}
 		a.notifySystemd(daemon.SdNotifyStopping)
 		a.cancel()

@@ -45,11 +45,15 @@ func (a *Agent) Leave(ctx context.Context, force bool) error {
 		return err
 	}
 	a.left.Store(true)
-	if a.server != nil {
-		// Clients still ask this server until they hear that it left; it forwards for them.
-		return a.sleep(ctx, a.Config().Performance.LeaveDrainTime)
-	}
 	return nil
+}
+
+// drain lets a server that left answer a little longer: clients still ask it until they hear that it
+// left, and it forwards for them.
+func (a *Agent) drain() {
+	if a.server != nil && a.left.Load() {
+		_ = a.sleep(a.ctx, a.Config().Performance.LeaveDrainTime)
+	}
 }
 
 // Reload reads the configuration again and puts what it can into force.

@@ -176,6 +176,26 @@ func TestLeaveShrinksTheCluster(t *testing.T) {
 	}
 }
 
+// TestAServerThatLeftSaysSoAtOnceAndAnswersForAWhile: whoever asked it to leave need not wait for those
+// who have not heard of it.
+func TestAServerThatLeftSaysSoAtOnceAndAnswersForAWhile(t *testing.T) {
+	t.Parallel()
+	const drain = 6 * time.Second
+	c := agenttest.Cluster(t, 3, 0, func(s *agenttest.Spec) {
+		s.HCL = "performance { leave_drain_time = \"" + drain.String() + "\" }"
+	})
+	n := c.Follower()
+	if err := settled(t, func() error { return n.API.Agent().Leave(t.Context(), false) }); err != nil {
+		t.Fatal(err)
+	}
+	left := time.Now()
+	c.Drop(n)
+	waitStopped(t, n)
+	if after := time.Since(left); after < drain/2 {
+		t.Errorf("the server stopped %s after it had said that it left", after)
+	}
+}
+
 func TestLeaveThatLosesQuorumIsRefusedUnlessForced(t *testing.T) {
 	t.Parallel()
 	c := agenttest.Cluster(t, 3, 0, func(s *agenttest.Spec) {
