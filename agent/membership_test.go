@@ -196,6 +196,21 @@ func TestAServerThatLeftSaysSoAtOnceAndAnswersForAWhile(t *testing.T) {
 	}
 }
 
+func TestAServerThatLeftAndComesBackVotesAgain(t *testing.T) {
+	t.Parallel()
+	c := agenttest.Cluster(t, 3, 0, quickLeave)
+	leader, f := c.Leader(), c.Follower()
+	if err := settled(t, func() error { return f.API.Agent().Leave(t.Context(), false) }); err != nil {
+		t.Fatal(err)
+	}
+	waitStopped(t, f)
+	eventually(t, "two voters", func() bool { return len(voters(t, leader)) == 2 })
+	put(t, leader, "k", "v")
+	again := f.Restart(t, func(s *agenttest.Spec) { s.Join = []string{leader.GossipAddr()} })
+	eventually(t, "three voters", func() bool { return len(voters(t, leader)) == 3 })
+	want(t, again, "k", "v")
+}
+
 func TestLeaveThatLosesQuorumIsRefusedUnlessForced(t *testing.T) {
 	t.Parallel()
 	c := agenttest.Cluster(t, 3, 0, func(s *agenttest.Spec) {

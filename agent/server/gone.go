@@ -13,7 +13,8 @@ const (
 	// row takes the node's sessions with it.
 	unseenGrace = time.Hour
 	// removedPause is how long a server that was taken out of the configuration is not added again
-	// because membership still shows it.
+	// because membership still shows it. When membership saw it leave, the pause is over: if it is
+	// shown again, it came back.
 	removedPause = time.Minute
 )
 
@@ -34,6 +35,7 @@ func (s *Server) MemberGone(id structs.NodeID) {
 		s.gone.left = map[structs.NodeID]bool{}
 	}
 	s.gone.left[id] = true
+	delete(s.gone.removed, id)
 }
 
 // seen notes that membership shows the node.

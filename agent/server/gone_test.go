@@ -65,3 +65,27 @@ func TestAServerTakenOutIsNotAddedAgainAtOnce(t *testing.T) {
 		t.Fatal("the pause is not kept")
 	}
 }
+
+func TestAServerThatLeftAndCameBackIsAddedAtOnce(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	back := c.follower()
+	if err := settled(func() error { return back.Leave(t.Context(), false) }); err != nil {
+		t.Fatal(err)
+	}
+	back.stop()
+	c.drop(back)
+	c.roster.status(back.id, structs.MemberLeft)
+	for _, n := range c.nodes { // as gossip tells all of them
+		n.MemberGone(back.id)
+	}
+	c.changed()
+	eventually(t, "two voters", func() bool { return c.leader().voters() == 2 })
+	for _, n := range c.nodes {
+		if n.gone.justRemoved(back.id, time.Now()) {
+			t.Fatalf("%s would not add the server again, although it was seen to leave", n.id)
+		}
+	}
+	c.nodes = append(c.nodes, c.start(back.id, "", 0))
+	c.changed()
+	eventually(t, "three voters", func() bool { return c.leader().voters() == 3 })
+}

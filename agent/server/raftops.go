@@ -105,7 +105,7 @@ func (o raftOps) RemovePeer(ctx context.Context, id structs.NodeID, address stri
 		return 0, raftError("remove the server", err)
 	}
 	o.s.gone.remove(structs.NodeID(srv.ID), time.Now())
-	o.s.log.Warn("server removed from the raft configuration by an operator", "id", srv.ID, "address", srv.Address)
+	o.s.log.Warn("server removed from the raft configuration on request; if it stays a member of the cluster, it is added again", "id", srv.ID, "address", srv.Address, "after", removedPause)
 	return f.Index(), nil
 }
 

@@ -35,10 +35,13 @@ func (s *Server) reconcileAll(ctx context.Context) (done bool) {
 		seen[m.Name] = true
 		ids[m.ID] = true
 		s.gone.seen(m.ID)
-		if err := s.reconcileMember(ctx, m); err != nil {
-			if ctx.Err() != nil {
-				return true
-			}
+		switch err := s.reconcileMember(ctx, m); {
+		case err == nil:
+		case ctx.Err() != nil:
+			return true
+		case errors.Is(err, errJustRemoved): // whoever removed it has said so in the log
+			done = false
+		default:
 			done = false
 			level := slog.LevelWarn
 			if s.trouble[m.ID] == err.Error() {
@@ -95,6 +98,9 @@ func (s *Server) dropRow(ctx context.Context, m structs.Member, row *structs.Nod
 	return nil
 }
 
+// errJustRemoved: the server is not added again yet; it is to be looked at again soon.
+var errJustRemoved = errors.New("the server was removed a moment ago")
+
 // reconcileMember writes one member's row and, for servers, its place in the Raft configuration.
 func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 	_, old := s.store.NodeGet(nil, m.Name)
@@ -116,11 +122,14 @@ func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 			return fmt.Errorf("write node %q: %w", m.Name, err)
 		}
 	}
-	if m.Role != structs.RoleServer || m.Status != structs.MemberAlive || m.ID == s.cfg.NodeID || s.gone.justRemoved(m.ID, time.Now()) {
+	if m.Role != structs.RoleServer || m.Status != structs.MemberAlive || m.ID == s.cfg.NodeID {
 		return nil
 	}
 	if s.cfg.Dev {
 		return nil // a development server is a cluster of one; two that are joined would overwrite each other's log
+	}
+	if s.gone.justRemoved(m.ID, time.Now()) {
+		return errJustRemoved
 	}
 	return s.autopilot.AddServer(&autopilot.Server{
 		ID: raft.ServerID(m.ID), Name: m.Name, Address: raft.ServerAddress(serverAddress(m)),
