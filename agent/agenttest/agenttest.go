@@ -147,7 +147,7 @@ func Tuning() gossip.Tuning {
 	return gossip.Tuning{
 		GossipInterval: pace.Factor * 20 * time.Millisecond, ProbeInterval: pace.Factor * 400 * time.Millisecond, ProbeTimeout: pace.Factor * 350 * time.Millisecond,
 		SuspicionMult: 2, PushPull: time.Second, ReapInterval: 200 * time.Millisecond, ReconnectInterval: 500 * time.Millisecond,
-		BroadcastTimeout: time.Second, LeavePropagateDelay: 200 * time.Millisecond,
+		BroadcastTimeout: 5 * time.Second, LeavePropagateDelay: 200 * time.Millisecond,
 	}
 }
 
