@@ -41,6 +41,28 @@ func TestCallsThatDidNothingAreRepeated(t *testing.T) {
 	}
 }
 
+func TestACallThatFailedLateIsNotRepeated(t *testing.T) {
+	var asked atomic.Int32
+	const slow = 50 * time.Millisecond
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		time.Sleep(slow) // an agent that waits for a leader
+		http.Error(w, "No cluster leader", http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	for within, want := range map[time.Duration]int32{slow / 2: 1, time.Hour: 3, 0: 3} {
+		client, err := api.New(api.Config{Address: server.URL, Retry: api.RetryPolicy{Max: 2, WaitMin: time.Millisecond, Within: within}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked.Store(0)
+		if _, _, err := client.KV().Get(t.Context(), "a", nil); !errors.Is(err, api.ErrNoLeader) || asked.Load() != want {
+			t.Errorf("within %s: asked %d times, want %d; %v", within, asked.Load(), want, err)
+		}
+		client.Close()
+	}
+}
+
 // A write whose connection broke after it was sent may have been done: it is reported as such and
 // sent once. A read is sent again.
 func TestWriteThatWasSentIsNeverRepeated(t *testing.T) {

@@ -55,6 +55,9 @@ type RetryPolicy struct {
 	Max     int           // repetitions at most; 0 = 4, negative = none
 	WaitMin time.Duration // 0 = 100 ms
 	WaitMax time.Duration // 0 = 3 s
+	// Within is how long after its beginning a call may still be repeated; 0 = for ever. An agent waits
+	// for a leader itself, some seconds, so a program that answers a person may have waited enough.
+	Within time.Duration
 }
 
 func (p RetryPolicy) withDefaults() RetryPolicy {

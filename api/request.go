@@ -45,12 +45,16 @@ func (c *Client) newRequest(method, path string) *request {
 // send makes the call, repeats it as the package comment says, and returns a reply with a status
 // below 300, or 404 or 409 if the caller lists them in also. The caller closes the body.
 func (c *Client) send(ctx context.Context, r *request, also ...int) (*http.Response, error) {
+	began := time.Now()
 	for n := 0; ; n++ {
 		reply, retryAfter, err := c.attempt(ctx, r, also)
 		if err == nil {
 			return reply, nil
 		}
 		if n >= c.retry.Max || !r.mayRepeat(err) || ctx.Err() != nil {
+			return nil, err
+		}
+		if c.retry.Within > 0 && time.Since(began) > c.retry.Within {
 			return nil, err
 		}
 		if sleep(ctx, max(c.retry.pause(n), min(retryAfter, retryAfterMax))) != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"strings"
+	"time"
 
 	"github.com/debros/debros/api"
 )
@@ -30,14 +31,18 @@ func (f *commonFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&f.tlsServerName, "tls-server-name", "", "`name` expected in the agent's certificate; else DEBROS_TLS_SERVER_NAME")
 }
 
-// repetitions of a call that failed without having done a thing. An agent itself waits some seconds for
-// a leader, so with the client's own number a person would wait a minute to read that there is none.
-const repetitions = 1
+const (
+	// repetitions of a call that failed without having done a thing: somebody waits for the answer.
+	repetitions = 1
+	// repeatWithin leaves out those that failed late: an agent itself waits for a leader (7 s), and
+	// nobody wants to wait for that twice to read that there is none.
+	repeatWithin = 3 * time.Second
+)
 
 // config is the environment's configuration with the flags on top.
 func (f *commonFlags) config() api.Config {
 	cfg := api.DefaultConfig()
-	cfg.Retry.Max = repetitions
+	cfg.Retry.Max, cfg.Retry.Within = repetitions, repeatWithin
 	override(&cfg.Address, f.addr)
 	override(&cfg.Namespace, f.namespace)
 	override(&cfg.Datacenter, f.datacenter)

@@ -3,8 +3,8 @@
 //
 // Contract: RPC and Stream return *structs.Error (or a context error). A request is sent again only
 // when it surely changed nothing: the answer was KindNoLeader or KindUnavailable, or it was a read. A
-// write whose result is unknown (KindUnknownResult) is never sent again. Repeating ends when
-// requests have failed for the hold time. The router starts no goroutine and holds no connection: the
+// write whose result is unknown (KindUnknownResult) is never sent again. Repeating ends when the
+// hold time has passed, in which a server's own wait for a leader counts. The router starts no goroutine and holds no connection: the
 // pool does.
 package router
 
@@ -53,7 +53,8 @@ type Config struct {
 	Datacenter string
 	Pool       Pool
 	Logger     *slog.Logger // nil = slog.Default
-	// HoldTimeout is how long requests are repeated after they began to fail. 0 = HoldTimeoutDefault.
+	// HoldTimeout is how long requests that fail are repeated; the servers wait as long for a leader
+	// before they say that there is none. 0 = HoldTimeoutDefault.
 	HoldTimeout time.Duration
 	// Rate is how many requests a second this node may send, and Burst how many at once. 0 = no limit.
 	Rate  float64
@@ -105,7 +106,7 @@ func (r *Router) Server() (s Server, ok bool) { return r.choice.pick(time.Now())
 func (r *Router) RPC(ctx context.Context, method string, req, reply any) error {
 	_, isRead := req.(interface{ Query() *structs.QueryOptions })
 	began := time.Now()
-	return r.repeat(ctx, method, isRead, func(s Server) error {
+	return r.repeat(ctx, method, isRead, blocks(req), func(s Server) error {
 		restore := shortenWait(req, time.Since(began))
 		defer restore()
 		return r.pool.Call(ctx, s.Addr, method, req, reply)
@@ -122,7 +123,7 @@ func (r *Router) Stream(ctx context.Context, method string, req any, in io.Reade
 	if out != nil {
 		out = &usedWriter{out, &used}
 	}
-	return r.repeat(ctx, method, false, func(s Server) error {
+	return r.repeat(ctx, method, false, true, func(s Server) error {
 		err := r.pool.Stream(ctx, s.Addr, method, req, in, out)
 		if err != nil && used.Load() {
 			return final{err}
@@ -136,10 +137,9 @@ type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// repeat calls try with one server after another until it succeeds, fails for good, or has failed
-// for the hold time. The clock starts at the first failure and not at the request, which may be a
-// blocking query that slept for minutes.
-func (r *Router) repeat(ctx context.Context, method string, isRead bool, try func(Server) error) error {
+// repeat calls try with one server after another until it succeeds, fails for good, or the hold time
+// has passed. isLong says that a try may rightly take longer than that.
+func (r *Router) repeat(ctx context.Context, method string, isRead, isLong bool, try func(Server) error) error {
 	if l := r.limiter.Load(); l != nil && !l.Allow() {
 		return structs.Errorf(structs.KindRateLimited, "this agent sends more than %g requests a second", float64(l.Limit())).
 			WithHint("try again later, or raise limits.rpc_rate")
@@ -147,6 +147,7 @@ func (r *Router) repeat(ctx context.Context, method string, isRead bool, try fun
 	var deadline time.Time
 	pause := retryPauseMin
 	for {
+		began := time.Now()
 		err := r.once(method, isRead, try)
 		var f final
 		switch {
@@ -158,7 +159,7 @@ func (r *Router) repeat(ctx context.Context, method string, isRead bool, try fun
 			return err
 		}
 		if deadline.IsZero() {
-			deadline = time.Now().Add(r.hold)
+			deadline = r.holdUntil(began, isLong && structs.KindOf(err) != structs.KindNoLeader)
 		}
 		d := pause/2 + rand.N(pause/2)
 		if time.Now().Add(d).After(deadline) {
@@ -171,6 +172,18 @@ func (r *Router) repeat(ctx context.Context, method string, isRead bool, try fun
 		}
 		pause = min(2*pause, retryPauseMax)
 	}
+}
+
+// holdUntil is when repeating ends after a first try that began then and has failed now. The time that
+// it took counts, or whoever asks would wait for the hold time twice: a server that says that there is
+// no leader has waited for one. It does not count when the try slept, in a blocking query or moving
+// an archive, before it failed.
+func (r *Router) holdUntil(began time.Time, slept bool) time.Time {
+	now := time.Now()
+	if slept {
+		began = now
+	}
+	return began.Add(r.hold)
 }
 
 // once tries one server and remembers how it went.
@@ -203,14 +216,19 @@ func repeatable(err error, isRead bool) bool {
 	return false
 }
 
+// blocks reports whether a request is a blocking query, which may sleep for minutes.
+func blocks(req any) bool {
+	q, ok := req.(interface{ Query() *structs.QueryOptions })
+	return ok && q.Query().Index > 0
+}
+
 // shortenWait takes the time that earlier tries slept from a blocking query's wait, so that the
 // caller does not wait longer than asked. The returned function puts the request right again.
 func shortenWait(req any, slept time.Duration) (restore func()) {
-	q, ok := req.(interface{ Query() *structs.QueryOptions })
-	if !ok || q.Query().Index == 0 {
+	if !blocks(req) {
 		return func() {}
 	}
-	o := q.Query()
+	o := req.(interface{ Query() *structs.QueryOptions }).Query()
 	wait := o.Wait
 	if wait <= 0 {
 		o.Wait = structs.DefaultWait

@@ -267,6 +267,30 @@ func TestGivesUpAfterTheHoldTime(t *testing.T) {
 	})
 }
 
+// TestTheWaitOfAServerCounts: a server says that there is no leader when it has waited for one.
+func TestTheWaitOfAServerCounts(t *testing.T) {
+	block := func(ctx context.Context, r *Router) error {
+		req := &structs.KeyRequest{Key: "a", QueryOptions: structs.QueryOptions{Index: 7, Wait: 10 * time.Minute}}
+		return r.RPC(ctx, "KV.Get", req, &structs.KVGetReply{})
+	}
+	for name, do := range map[string]func(context.Context, *Router) error{"read": get, "write": put, "blocking query": block} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newNetwork(3)
+			for _, s := range w.list() {
+				w.answer[s.Addr] = func(any) error {
+					time.Sleep(HoldTimeoutDefault)
+					return structs.Errorf(structs.KindNoLeader, "no cluster leader")
+				}
+			}
+			began := time.Now()
+			wantKind(t, do(t.Context(), newRouter(t, w, nil)), structs.KindNoLeader)
+			if took := time.Since(began); took > HoldTimeoutDefault+time.Second {
+				t.Errorf("a %s took %s, want %s", name, took, HoldTimeoutDefault)
+			}
+		})
+	}
+}
+
 func TestEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(1)
