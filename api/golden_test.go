@@ -49,10 +49,11 @@ func TestTypesHaveTheJSONOfTheServers(t *testing.T) {
 
 // A member is ours to name: its JSON is Consul's with a number for the status.
 func TestMemberReadsTheServersJSON(t *testing.T) {
-	raw, err := json.Marshal(structs.AgentMember{
-		ID: "id", Name: "n", Addr: "10.0.0.1", Port: 7946, Role: structs.RoleServer, Status: 4, StatusName: structs.MemberFailed,
-		Datacenter: "dc1", Build: "0.1.0", Tags: map[string]string{"a": "b"}, Ports: map[string]int{"http": 5001}, ProtocolCur: 2,
-	})
+	theirs, n := structs.AgentMember{}, 0
+	fill(reflect.ValueOf(&theirs).Elem(), &n)
+	theirs.Status, theirs.StatusName = 4, structs.MemberFailed
+	theirs.Role, theirs.Ports = structs.RoleServer, map[string]int{"http": 5001}
+	raw, err := json.Marshal(theirs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +61,16 @@ func TestMemberReadsTheServersJSON(t *testing.T) {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		t.Fatal(err)
 	}
-	if m.ID != "id" || m.Status != api.MemberFailed || m.Role != "server" || m.Ports["http"] != 5001 || m.Build != "0.1.0" || m.ProtocolCur != 2 {
-		t.Errorf("got %+v", m)
+	if m.Status != api.MemberFailed || m.Role != "server" || m.Ports["http"] != 5001 || m.ID != string(theirs.ID) || m.Expect != theirs.Expect {
+		t.Errorf("got %+v of %s", m, raw)
+	}
+	fields := reflect.ValueOf(m)
+	for i := range fields.NumField() {
+		switch name := fields.Type().Field(i).Name; {
+		case name == "Protocol", name == "FSM": // in the tags
+		case fields.Field(i).IsZero():
+			t.Errorf("%s is not in what the servers say: %s", name, raw)
+		}
 	}
 }
 

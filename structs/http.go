@@ -27,6 +27,7 @@ type AgentMember struct {
 	Datacenter  string
 	Build       string
 	StatusName  MemberStatus // Status as a word
+	Expect      int          // bootstrap_expect
 	Ports       map[string]int
 }
 

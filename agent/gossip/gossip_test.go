@@ -346,6 +346,24 @@ func TestOtherDatacenterIsRefused(t *testing.T) {
 	}
 }
 
+func TestAJoinThatFailsSaysWhyInOneLine(t *testing.T) {
+	t.Parallel()
+	a := start(t, quick("a"))
+	n, err := a.Join(t.Context(), []string{"127.0.0.1:1", "no-such-name.invalid"})
+	var e *structs.Error
+	if n != 0 || !errors.As(err, &e) || e.Kind != structs.KindUnavailable || e.Hint == "" {
+		t.Fatalf("joined %d: %v", n, err)
+	}
+	for _, want := range []string{"127.0.0.1:1", "refused", "no-such-name.invalid"} {
+		if !strings.Contains(e.Message, want) {
+			t.Errorf("%q does not say %q", e.Message, want)
+		}
+	}
+	if strings.ContainsAny(e.Message, "\n\t*") {
+		t.Errorf("%q is not one line", e.Message)
+	}
+}
+
 func TestRestartedNodeRejoinsWithoutRetryJoin(t *testing.T) {
 	t.Parallel()
 	a := start(t, quick("a"))

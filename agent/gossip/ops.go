@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/debros/debros/structs"
 	"github.com/hashicorp/serf/serf"
@@ -41,7 +42,7 @@ func (g *Gossip) spawn(f func()) bool {
 }
 
 // Join contacts the addresses ("ip", "ip:port", "[ipv6]:port" or "name:port") and returns how many
-// answered; the error is nil when one did. KindConflict, whatever n: a live node has this node's name
+// answered; the error is nil when one did, else KindUnavailable. KindConflict, whatever n: a live node has this node's name
 // or id, so this one must not go on.
 func (g *Gossip) Join(ctx context.Context, addrs []string) (n int, err error) {
 	g.joining.Add(1)
@@ -58,9 +59,7 @@ func (g *Gossip) Join(ctx context.Context, addrs []string) (n int, err error) {
 			return n, ctx.Err()
 		}
 		n += one
-		if err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, causes(err)...)
 	}
 	for _, s := range g.selfSuspects.take() {
 		if g.confirm(s) {
@@ -68,10 +67,27 @@ func (g *Gossip) Join(ctx context.Context, addrs []string) (n int, err error) {
 				WithHint("remove node.key from the data directory of the copy, or set another node_name")
 		}
 	}
-	if n > 0 {
+	if n > 0 || len(errs) == 0 {
 		return n, nil
 	}
-	return 0, errors.Join(errs...)
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return 0, structs.Errorf(structs.KindUnavailable, "no node could be joined: %s", strings.Join(texts, "; ")).
+		WithHint("check the address and that an agent listens there (ports.serf_lan); both need the same cluster_key")
+}
+
+// causes are the errors in a list of memberlist's, whose own text is a page with bullets.
+func causes(err error) []error {
+	if err == nil {
+		return nil
+	}
+	var list interface{ WrappedErrors() []error }
+	if errors.As(err, &list) {
+		return list.WrappedErrors()
+	}
+	return []error{err}
 }
 
 // Leave tells the others that this node goes for good, and returns when they had time to hear it

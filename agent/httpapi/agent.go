@@ -102,7 +102,7 @@ func member(m structs.Member) structs.AgentMember {
 		Name: m.Name, Addr: m.Addr, Port: m.Port, Tags: m.Tags, Status: memberStatus(m.Status),
 		ProtocolMin: m.ProtocolMin, ProtocolMax: m.ProtocolMax, ProtocolCur: m.ProtocolCur,
 		DelegateMin: m.DelegateMin, DelegateMax: m.DelegateMax, DelegateCur: m.DelegateCur,
-		ID: m.ID, Role: m.Role, Datacenter: m.Datacenter, Build: m.Build, StatusName: m.Status, Ports: m.Ports,
+		ID: m.ID, Role: m.Role, Datacenter: m.Datacenter, Build: m.Build, StatusName: m.Status, Expect: m.Expect, Ports: m.Ports,
 	}
 }
 
