@@ -187,7 +187,7 @@ func (a agent) Self() Self {
 
 func (a agent) Members() []structs.Member {
 	return []structs.Member{
-		{Name: testNode, Addr: "10.0.0.1", Port: 7946, Role: structs.RoleServer, Status: structs.MemberAlive, Datacenter: "dc1"},
+		{Name: testNode, Addr: "10.0.0.1", Port: 7946, Role: structs.RoleServer, Expect: 3, Status: structs.MemberAlive, Datacenter: "dc1"},
 		{Name: "c1", Addr: "10.0.0.2", Port: 7946, Role: structs.RoleClient, Status: structs.MemberFailed, Datacenter: "dc1"},
 	}
 }
