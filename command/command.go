@@ -121,6 +121,7 @@ func (c *cmd) Run(args []string) int {
 		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		context.AfterFunc(ctx, stop) // a second signal ends the program at once
+		call.Stdin = &interruptible{ctx, c.io.Stdin}
 	}
 	return c.report(c.run(ctx, call), ctx.Err() != nil)
 }

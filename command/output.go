@@ -2,7 +2,9 @@ package command
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -98,6 +100,9 @@ func (c *call) confirm(question, word string) error {
 	answer, err := bufio.NewReader(c.Stdin).ReadString('\n')
 	if err != nil && answer == "" {
 		fmt.Fprintln(c.Stderr)
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
 		return withHint(fmt.Errorf("nothing was done: nobody confirmed"), "-yes does it without asking")
 	}
 	if strings.TrimSpace(answer) != word {

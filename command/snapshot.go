@@ -104,7 +104,7 @@ since it was saved is lost, on every server.`,
 			if err != nil {
 				return err
 			}
-			if !yes && isTerminal(c.Stdin) {
+			if !yes && isTerminal(c.cmd.io.Stdin) {
 				question := fmt.Sprintf("This replaces the state of the cluster by that of %s (index %d).", timeText(got.Meta.CreatedAt), got.Meta.Index)
 				if err := c.confirm(question, "restore"); err != nil {
 					return err
