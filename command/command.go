@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"regexp"
@@ -193,7 +194,7 @@ func (c *cmd) report(err error, interrupted bool) int {
 		return exitDone
 	case errors.As(err, &exit):
 		return exit.status
-	case errors.Is(err, syscall.EPIPE):
+	case c.closedOutput(err):
 		return exitFailed // whoever read our output has seen enough
 	case interrupted && (errors.Is(err, context.Canceled) || errors.Is(err, api.ErrCanceled)):
 		fmt.Fprintln(c.io.Stderr, "debros: interrupted")
@@ -221,6 +222,14 @@ func (c *cmd) report(err error, interrupted bool) int {
 	}
 	printError(c.io.Stderr, message, hint)
 	return exitFailed
+}
+
+// closedOutput reports whether err is that nobody reads our standard output any more. The way to an agent
+// breaks with EPIPE too, which is worth a word.
+func (c *cmd) closedOutput(err error) bool {
+	out, ok := c.io.Stdout.(*os.File)
+	var path *fs.PathError // what a write of an os.File gives, with the name of the file
+	return ok && errors.Is(err, syscall.EPIPE) && errors.As(err, &path) && path.Path == out.Name()
 }
 
 // negative matches what the flag package says about an argument such as -1, which it takes for a flag.

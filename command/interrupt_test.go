@@ -3,7 +3,9 @@ package command
 import (
 	"bytes"
 	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,5 +60,41 @@ func TestOneSignalEndsEveryReadOfStandardInput(t *testing.T) {
 		if r.status != exitFailed || !strings.Contains(r.stderr, "debros: interrupted") {
 			t.Errorf("debros %s: %+v", strings.Join(args, " "), r)
 		}
+	}
+}
+
+func TestABrokenConnectionIsToldAndAClosedOutputIsNot(t *testing.T) {
+	c := newCLI(t)
+	// An agent that stops reading in the middle of a request: more than a socket's buffer holds, so
+	// that the client still writes then.
+	path := filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			conn.(*net.UnixConn).CloseRead()
+			_, _ = io.Copy(io.Discard, conn) // what is there: a writer that waits for room goes on, and fails
+		}
+	}()
+	stderr := c.fails(exitFailed, "kv", "put", "-http-addr=unix://"+path, "k", strings.Repeat("x", 4<<20))
+	c.contains(stderr, "debros: no answer from the agent", "broken pipe")
+
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	r.Close()
+	var errs bytes.Buffer
+	if status := Run([]string{"members"}, IO{Stdin: strings.NewReader(""), Stdout: w, Stderr: &errs}); status != exitFailed || errs.Len() > 0 {
+		t.Errorf("closed output: status %d, %q", status, &errs)
 	}
 }
