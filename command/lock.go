@@ -2,14 +2,11 @@ package command
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -28,7 +25,9 @@ ends. The exit status is the child's.
 
 When the lock is lost (at the latest when its session's TTL has passed since the last renewal, by the
 clock of this machine, however the network behaves) the child gets SIGTERM, after -kill-after
-SIGKILL, and the exit status is 1. The child finds a number in DEBROS_LOCK_FENCING_TOKEN that is larger than that of
+SIGKILL, and the exit status is 1. A signal to debros is passed on; SIGINT, SIGTERM and SIGQUIT leave
+the child -kill-after too, and a second one kills it. On Linux the child is killed when debros is. On a
+terminal, the child has the keyboard, and Ctrl-Z does not stop it. The child finds a number in DEBROS_LOCK_FENCING_TOKEN that is larger than that of
 every earlier holder: what it writes to can refuse a late former holder by it.
 
   debros lock jobs/nightly ./backup.sh
@@ -41,7 +40,7 @@ every earlier holder: what it writes to can refuse a late former holder by it.
 			fs.StringVar(&name, "name", "debros lock", "`name` of the session, for people")
 			fs.DurationVar(&ttl, "ttl", api.DefaultLockTTL, "`duration` without renewal after which the lock is lost; at least 10s")
 			fs.DurationVar(&delay, "lock-delay", 15*time.Second, "`duration` for which nobody gets the lock after its holder vanished")
-			fs.DurationVar(&killAfter, "kill-after", 5*time.Second, "`duration` from SIGTERM to SIGKILL; keep it below -lock-delay")
+			fs.DurationVar(&killAfter, "kill-after", 5*time.Second, "`duration` from the signal to SIGKILL; keep it below -lock-delay")
 			fs.BoolVar(&verbose, "verbose", false, "tell on standard error what is going on")
 		},
 		run: func(ctx context.Context, c *call) error {
@@ -154,53 +153,4 @@ func (r *lockRun) acquire(ctx context.Context, signals <-chan os.Signal, try boo
 		err = context.Cause(ctx)
 	}
 	return lost, fencing, err
-}
-
-// child runs the program in a process group of its own, so that its children end with it.
-func (r *lockRun) child(lost <-chan struct{}, fencing uint64, signals <-chan os.Signal) error {
-	child := exec.Command(r.argv[0], r.argv[1:]...)
-	child.Stdin, child.Stdout, child.Stderr = r.c.Stdin, r.c.Stdout, r.c.Stderr
-	child.Env = append(os.Environ(), "DEBROS_LOCK_FENCING_TOKEN="+strconv.FormatUint(fencing, 10), "DEBROS_LOCK_HELD=true", "CONSUL_LOCK_HELD=true")
-	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := child.Start(); err != nil {
-		return fmt.Errorf("run %s: %w", r.argv[0], err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
-	var kill <-chan time.Time
-	var why error
-	for {
-		select {
-		case err := <-ended:
-			if why != nil {
-				return why
-			}
-			return childStatus(err)
-		case <-lost:
-			lost, why = nil, withHint(errors.New("the lock was lost; the child was stopped"), "is the agent reachable, and does the cluster have a leader?")
-			r.signal(child, syscall.SIGTERM)
-			kill = time.After(r.killAfter)
-		case <-kill:
-			r.signal(child, syscall.SIGKILL)
-		case s := <-signals:
-			r.signal(child, s.(syscall.Signal))
-		}
-	}
-}
-
-func (r *lockRun) signal(child *exec.Cmd, s syscall.Signal) {
-	r.say("send %s to the child", s)
-	_ = syscall.Kill(-child.Process.Pid, s) // it may just have ended
-}
-
-// childStatus turns the end of the child into ours: its exit status, or 128 + the signal.
-func childStatus(err error) error {
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		return err
-	}
-	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return &exitError{128 + int(ws.Signal())}
-	}
-	return &exitError{exit.ExitCode()}
 }
