@@ -33,10 +33,9 @@ func (p *prepared) bind(st *structs.SQLStatement, skip int) (used int, refusal *
 	if len(st.Names) > 0 {
 		room *= 3 // one name may stand for three parameters: :a, @a and $a
 	}
-	if room > 0 {
-		if err := p.BindRoom(room); err != nil {
-			return 0, nil, err
-		}
+	// For empty ones, too: without any room their address would be nil, which SQLite takes for NULL.
+	if err := p.BindRoom(room); err != nil {
+		return 0, nil, err
 	}
 	for i, name := range p.params {
 		v, found := structs.SQLValue{}, false

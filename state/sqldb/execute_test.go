@@ -24,6 +24,16 @@ func TestStatementsStandAlone(t *testing.T) {
 	expect(t, r.exec("UPDATE t SET v = v || '!' WHERE id > 1", "DELETE FROM t", "SELECT 1 AS one", "-- nothing", ""), "2/0; 3/0; one\n1; 0/0; 0/0")
 }
 
+// TestEmptyTextIsNoNull: on a connection that never had an argument, too. Replicas differ in that after a restart.
+func TestEmptyTextIsNoNull(t *testing.T) {
+	r := newReplica(t, Options{})
+	empty := request("CREATE TABLE t AS SELECT typeof(?1) AS a, typeof(?2) AS b")
+	empty.Statements[0].Args = structs.NewSQLRow(structs.TextValue(""), structs.BlobValue(nil))
+	expect(t, r.entry(empty)[0], "0/0")
+	expect(t, r.query("SELECT typeof(?1), typeof(?2)", structs.TextValue(""), structs.BlobValue(nil)), `"text"|"blob"`)
+	expect(t, r.query("SELECT * FROM t"), `"text"|"blob"`)
+}
+
 func TestTransactionIsAllOrNothing(t *testing.T) {
 	r := newReplica(t, Options{})
 	r.must("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT UNIQUE)")
