@@ -37,7 +37,7 @@ var layout = map[string][]string{
 	"agent": {"agent/config", "agent/gossip", "agent/httpapi", "agent/retryjoin", "agent/router", "agent/server", "agent/telemetry",
 		"internal/acl", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "rpc", "rpc/transport", "structs"},
 	"agent/agenttest":       {"agent", "agent/config", "agent/gossip", "agent/server", "api", "internal/creds", "internal/logging", "structs", "test/pace"},
-	"agent/config":          {"agent/config/settings", "structs"},
+	"agent/config":          {"agent/config/settings", "internal/creds", "structs"},
 	"agent/config/settings": {},
 	"agent/gossip":          {"internal/atomicfile", "internal/logging", "structs"},
 	"agent/httpapi":         {"internal/acl", "structs"},

@@ -113,6 +113,45 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
+// TestWhatAStartWouldRefuseIsFound: that only trying shows.
+func TestWhatAStartWouldRefuseIsFound(t *testing.T) {
+	dir := t.TempDir()
+	open := filepath.Join(t.TempDir(), "open")
+	junk := filepath.Join(t.TempDir(), "junk")
+	for d, mode := range map[string]os.FileMode{open: 0o644, junk: 0o600} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(write(t, d, "node.key", "junk"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key, ca := nodeCert(t, dir, "client.dc1.debros")
+	files := fmt.Sprintf("\ntls {\n ca_file = %q\n cert_file = %q\n key_file = %q\n}\n", ca, cert, key)
+	server := ok + "server = true\ndata_dir = \"" + dir + "\""
+	for _, tc := range []struct{ text, want string }{
+		{ok + `data_dir = "/proc/nope"`, "t.hcl:2:1: data_dir: nothing can be created in /proc"},
+		{ok + `log_file = "/proc/nope/x.log"`, "t.hcl:2:1: log_file: nothing can be created in /proc"},
+		{ok + `data_dir = "` + open + `"`, "t.hcl:2:1: data_dir: node key " + open + "/node.key is open to every user (mode 0644)"},
+		{ok + `data_dir = "` + junk + `"`, "t.hcl:2:1: data_dir: node key " + junk + "/node.key: not a PEM private key"},
+		{server + files, "t.hcl:6:2: tls.cert_file: "},
+		{ok + files, ""},
+		{ok + `datacenter = "dc2"` + files, "t.hcl:5:2: tls.cert_file: "},
+		{ok + `cluster_key_file = "/nowhere/key"`, "t.hcl:2:1: cluster_key_file: /nowhere/key: no such file"},
+	} {
+		if strings.Contains(tc.text, "/proc/") && os.Geteuid() != 0 {
+			continue // only a warning, as of any place that this user may not write to
+		}
+		ps := problems(t, tc.text)
+		if tc.want == "" && len(ps) > 0 || tc.want != "" && (len(ps) != 1 || !strings.HasPrefix(ps[0].String(), tc.want)) {
+			t.Errorf("%s\n got %v\nwant %s", tc.text, ps, tc.want)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".debros-*")); len(left) > 0 {
+		t.Errorf("trying left %v behind", left)
+	}
+}
+
 func metaPairs(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -187,8 +226,8 @@ func TestThisHostHasAnAddressToBind(t *testing.T) {
 
 func TestTLSFilesAreReallyRead(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := selfSigned(t, dir)
-	text := ok + fmt.Sprintf("tls {\n ca_file = %q\n cert_file = %q\n key_file = %q\n}", cert, cert, key)
+	cert, key, ca := nodeCert(t, dir, "client.dc1.debros")
+	text := ok + fmt.Sprintf("tls {\n ca_file = %q\n cert_file = %q\n key_file = %q\n}", ca, cert, key)
 	if ps := problems(t, text); len(ps) > 0 {
 		t.Errorf("good files: %v", ps)
 	}

@@ -2,7 +2,9 @@ package config
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net/netip"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/debros/debros/agent/config/settings"
+	"github.com/debros/debros/internal/creds"
 )
 
 // Validate finds everything that a start with c would refuse, and what deserves a warning. It looks at
@@ -153,7 +156,7 @@ const clusterKeyBytes = 32
 func (v *validator) secrets() {
 	c := v.c
 	key := strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(c.ClusterKey.Reveal()), "=")
-	if c.ClusterKeyFile != "" && c.origins.Source("cluster_key") != c.origins.Source("cluster_key_file") {
+	if c.ClusterKeyFile != "" && c.ClusterKey != "" && c.origins.Source("cluster_key") != c.origins.Source("cluster_key_file") {
 		v.refuse("cluster_key_file", "remove one of them", "cluster_key is set too (%s)", c.origins.Source("cluster_key"))
 	}
 	if raw, err := base64.RawStdEncoding.DecodeString(key); key != "" && (err != nil || len(raw) != clusterKeyBytes) {
@@ -180,6 +183,9 @@ func (v *validator) secrets() {
 func (v *validator) files() {
 	if d := v.c.DataDir; d != "" && !v.c.Dev {
 		v.directory("data_dir", d)
+		if _, err := creds.ReadNodeKey(filepath.Join(d, "node.key")); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			v.refuse("data_dir", "", "%v", err)
+		}
 	}
 	if f := v.c.LogFile; f != "" {
 		if fi, err := os.Stat(f); err == nil && fi.IsDir() {
@@ -189,13 +195,17 @@ func (v *validator) files() {
 	}
 }
 
-// directory checks that path is a directory or can become one.
+// directory checks that path is a directory or can become one, and that something can be made in it.
 func (v *validator) directory(key, path string) {
 	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
 		fi, err := os.Stat(p)
 		if err == nil {
 			if !fi.IsDir() {
 				v.refuse(key, "", "%s is not a directory", p)
+			} else if err := canCreate(p); errors.Is(err, fs.ErrPermission) { // the agent may be another user
+				v.warn(key, "", "this user may create nothing in %s", p)
+			} else if err != nil {
+				v.refuse(key, "", "nothing can be created in %s: %v", p, cause(err))
 			}
 			return
 		}
@@ -211,6 +221,15 @@ func (v *validator) directory(key, path string) {
 			return
 		}
 	}
+}
+
+// canCreate tries, since a file system may refuse whatever its permissions say: it is read-only, or proc.
+func canCreate(dir string) error {
+	probe, err := os.MkdirTemp(dir, ".debros-")
+	if err != nil {
+		return err
+	}
+	return os.Remove(probe)
 }
 
 // choices checks keys that hold one of a few words, and pairs of keys.

@@ -10,10 +10,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/debros/debros/agent/config/settings"
+	"github.com/debros/debros/internal/creds"
+	"github.com/debros/debros/structs"
 )
 
 // addresses resolves the address keys into v.addrs.
@@ -200,6 +203,7 @@ func (v *validator) tls() {
 		}
 		v.keyPair("tls", t.CertFile, t.KeyFile, true)
 		v.authorities("tls.ca_file", t.CAFile)
+		v.identity()
 	}
 	v.keyPair("tls.http", t.HTTP.CertFile, t.HTTP.KeyFile, t.HTTP.CAFile != "")
 	v.authorities("tls.http.ca_file", t.HTTP.CAFile)
@@ -226,6 +230,27 @@ func (v *validator) keyPair(block, cert, key string, needed bool) {
 		}
 		v.refuse(block+".cert_file", "", "%s: %v", cert, cause(err))
 	}
+}
+
+// identity checks that the certificate lets this node be what it is to be.
+func (v *validator) identity() {
+	t, o := v.c.TLS, v.c.origins
+	if t.CAFile == "" || t.CertFile == "" || t.KeyFile == "" || v.refusedAny("tls.ca_file", "tls.cert_file", "tls.key_file", "datacenter") || o.Unsure("server") {
+		return
+	}
+	role := structs.RoleClient
+	if v.c.Server {
+		role = structs.RoleServer
+	}
+	_, err := creds.Open(creds.Config{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, Role: role, Datacenter: v.c.Datacenter})
+	if err != nil {
+		v.refuse("tls.cert_file", "", "%v", err)
+	}
+}
+
+// refusedAny reports whether one of the keys has an error.
+func (v *validator) refusedAny(keys ...string) bool {
+	return slices.ContainsFunc(v.problems, func(p Problem) bool { return !p.Warning && slices.Contains(keys, p.Key) })
 }
 
 func (v *validator) authorities(key, file string) {

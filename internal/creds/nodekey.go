@@ -29,33 +29,38 @@ const nodeKeyBytesMax = 4 << 10
 // mode 0600. created reports which. A file that cannot be read as a key is an error and is never replaced:
 // a new key would be a new node.
 func LoadOrCreateNodeKey(path string) (k *NodeKey, created bool, err error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		k, err = GenerateNodeKey()
-		if err != nil {
-			return nil, false, err
-		}
-		return k, true, k.write(path)
+	k, err = ReadNodeKey(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return k, false, err
 	}
+	if k, err = GenerateNodeKey(); err != nil {
+		return nil, false, err
+	}
+	return k, true, k.write(path)
+}
+
+// ReadNodeKey reads the key from path; the error wraps fs.ErrNotExist where no file is.
+func ReadNodeKey(path string) (*NodeKey, error) {
+	info, err := os.Stat(path)
 	if err != nil {
-		return nil, false, fmt.Errorf("read node key: %w", err)
+		return nil, fmt.Errorf("read node key: %w", err)
 	}
 	// Group access is let pass: container platforms set it on every mounted volume.
 	if info.Mode().Perm()&0o007 != 0 {
-		return nil, false, fmt.Errorf("node key %s is open to every user (mode %04o): run chmod 600 on it", path, info.Mode().Perm())
+		return nil, fmt.Errorf("node key %s is open to every user (mode %04o): run chmod 600 on it", path, info.Mode().Perm())
 	}
 	if info.Size() > nodeKeyBytesMax {
-		return nil, false, fmt.Errorf("node key %s is no key: it has %d bytes", path, info.Size())
+		return nil, fmt.Errorf("node key %s is no key: it has %d bytes", path, info.Size())
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, false, fmt.Errorf("read node key: %w", err)
+		return nil, fmt.Errorf("read node key: %w", err)
 	}
-	k, err = parseNodeKey(data)
+	k, err := parseNodeKey(data)
 	if err != nil {
-		return nil, false, fmt.Errorf("node key %s: %w", path, err)
+		return nil, fmt.Errorf("node key %s: %w", path, err)
 	}
-	return k, false, nil
+	return k, nil
 }
 
 // GenerateNodeKey makes a key that is in no file.
