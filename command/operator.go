@@ -155,8 +155,25 @@ func autopilotSetCommand() *cmd {
 			fs.DurationVar(&stable, "server-stabilization-time", 0, "a new server votes after this `duration` in health")
 		},
 		run: func(ctx context.Context, c *call) error {
+			changes := map[string]func(*api.AutopilotConfig){
+				"cleanup-dead-servers":      func(cfg *api.AutopilotConfig) { cfg.CleanupDeadServers = cleanup },
+				"last-contact-threshold":    func(cfg *api.AutopilotConfig) { cfg.LastContactThreshold = api.Duration(contact) },
+				"max-trailing-logs":         func(cfg *api.AutopilotConfig) { cfg.MaxTrailingLogs = trailing },
+				"min-quorum":                func(cfg *api.AutopilotConfig) { cfg.MinQuorum = quorum },
+				"server-stabilization-time": func(cfg *api.AutopilotConfig) { cfg.ServerStabilizationTime = api.Duration(stable) },
+			}
 			set := map[string]bool{}
-			fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+			fs.Visit(func(f *flag.Flag) {
+				if changes[f.Name] != nil {
+					set[f.Name] = true
+				}
+			})
+			switch {
+			case len(set) == 0:
+				return usagef("operator autopilot set-config: give what to change")
+			case set["last-contact-threshold"] && contact <= 0, stable < 0:
+				return usagef("operator autopilot set-config: a duration must be above 0")
+			}
 			client, err := c.client()
 			if err != nil {
 				return err
@@ -165,16 +182,9 @@ func autopilotSetCommand() *cmd {
 			if err != nil {
 				return err
 			}
-			change := func(name string, apply func()) {
-				if set[name] {
-					apply()
-				}
+			for name := range set {
+				changes[name](cfg)
 			}
-			change("cleanup-dead-servers", func() { cfg.CleanupDeadServers = cleanup })
-			change("last-contact-threshold", func() { cfg.LastContactThreshold = api.Duration(contact) })
-			change("max-trailing-logs", func() { cfg.MaxTrailingLogs = trailing })
-			change("min-quorum", func() { cfg.MinQuorum = quorum })
-			change("server-stabilization-time", func() { cfg.ServerStabilizationTime = api.Duration(stable) })
 			ok, err := client.Operator().CASAutopilotConfig(ctx, cfg, nil)
 			if err != nil {
 				return err

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/debros/debros/structs"
 )
@@ -111,17 +112,23 @@ func TestAutopilotHasADefaultAndCAS(t *testing.T) {
 	if c := get().Config; !c.CleanupDeadServers || c.MaxTrailingLogs != 250 || c.ModifyIndex != 0 {
 		t.Errorf("before anything was set: %+v", c)
 	}
-	set := mustAsk[structs.AutopilotReply](t, b, "Operator.AutopilotSet", &structs.AutopilotRequest{Config: structs.AutopilotConfig{MinQuorum: 3}})
+	set := mustAsk[structs.AutopilotReply](t, b, "Operator.AutopilotSet", &structs.AutopilotRequest{Config: structs.AutopilotConfig{MinQuorum: 3, LastContactThreshold: time.Second}})
 	if !set.OK || get().Config.MinQuorum != 3 {
 		t.Errorf("set: %+v, then %+v", set, get())
 	}
-	stale := mustAsk[structs.AutopilotReply](t, b, "Operator.AutopilotSet", &structs.AutopilotRequest{CAS: true, Config: structs.AutopilotConfig{MinQuorum: 5, ModifyIndex: 1}})
+	stale := mustAsk[structs.AutopilotReply](t, b, "Operator.AutopilotSet", &structs.AutopilotRequest{CAS: true, Config: structs.AutopilotConfig{MinQuorum: 5, LastContactThreshold: time.Second, ModifyIndex: 1}})
 	if stale.OK || get().Config.MinQuorum != 3 {
 		t.Errorf("CAS with a stale index: %+v, then %+v", stale, get())
 	}
-	_, err := ask[structs.AutopilotReply](context.Background(), b, "Operator.AutopilotSet",
-		&structs.AutopilotRequest{Config: structs.AutopilotConfig{LastContactThreshold: -1}})
-	wantKind(t, err, structs.KindInvalid)
+	for _, bad := range []structs.AutopilotConfig{
+		{LastContactThreshold: -1},
+		{LastContactThreshold: 0}, // no server would be healthy
+		{LastContactThreshold: time.Second, ServerStabilizationTime: -1},
+		{LastContactThreshold: time.Second, MinQuorum: 1000},
+	} {
+		_, err := ask[structs.AutopilotReply](context.Background(), b, "Operator.AutopilotSet", &structs.AutopilotRequest{Config: bad})
+		wantKind(t, err, structs.KindInvalid)
+	}
 }
 
 func TestRaftPeersAreNamedOneWay(t *testing.T) {

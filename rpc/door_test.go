@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/debros/debros/structs"
 )
@@ -44,7 +45,7 @@ func goodRequests(sess string) map[string]any {
 		"Operator.RaftRemovePeer":     &structs.RaftPeerRequest{ID: "n2"},
 		"Operator.RaftTransferLeader": &structs.RaftPeerRequest{},
 		"Operator.AutopilotGet":       &structs.QueryRequest{},
-		"Operator.AutopilotSet":       &structs.AutopilotRequest{},
+		"Operator.AutopilotSet":       &structs.AutopilotRequest{Config: structs.AutopilotConfig{LastContactThreshold: time.Second}},
 		"Operator.AutopilotHealth":    &structs.QueryRequest{},
 	}
 }

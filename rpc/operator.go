@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"time"
 
 	"github.com/debros/debros/rpc/transport"
 	"github.com/debros/debros/structs"
@@ -89,8 +90,8 @@ func (s *service) autopilotSet(ctx context.Context, c call, req *structs.Autopil
 	if !c.may.OperatorWrite() {
 		return denied("operator:write", "")
 	}
-	if req.Config.LastContactThreshold < 0 || req.Config.ServerStabilizationTime < 0 {
-		return structs.Errorf(structs.KindInvalid, "autopilot times must not be negative")
+	if err := checkAutopilot(&req.Config); err != nil {
+		return err
 	}
 	r, index, err := propose[structs.AutopilotReply](ctx, s, structs.CommandAutopilot, &structs.AutopilotRequest{
 		WriteOptions: logged(c), Config: req.Config, CAS: req.CAS,
@@ -100,6 +101,25 @@ func (s *service) autopilotSet(ctx context.Context, c call, req *structs.Autopil
 	}
 	rep.OK, rep.Config, rep.Index = r.OK, r.Config, index
 	s.stamp(&rep.QueryMeta)
+	return nil
+}
+
+// Bounds of the autopilot configuration, as in the agent's own.
+const (
+	lastContactThresholdMin = time.Millisecond
+	minQuorumMax            = 255
+)
+
+// checkAutopilot refuses what no cluster could live with.
+func checkAutopilot(c *structs.AutopilotConfig) error {
+	switch {
+	case c.LastContactThreshold < lastContactThresholdMin:
+		return structs.Errorf(structs.KindInvalid, "a last contact threshold of %s is below %s: no server would ever be healthy", c.LastContactThreshold, lastContactThresholdMin)
+	case c.ServerStabilizationTime < 0:
+		return structs.Errorf(structs.KindInvalid, "a server stabilization time of %s is negative", c.ServerStabilizationTime)
+	case c.MinQuorum > minQuorumMax:
+		return structs.Errorf(structs.KindInvalid, "a minimum quorum of %d is above %d servers", c.MinQuorum, minQuorumMax)
+	}
 	return nil
 }
 
