@@ -253,6 +253,28 @@ func TestPagesOfOtherSitesAreRefused(t *testing.T) {
 		s.want(400, "form", "POST", "/v1/operator/raft/transfer-leader", "a=b", "Content-Type", form)
 	}
 	s.want(200, "true", "POST", "/v1/operator/raft/transfer-leader", "", "Content-Type", "application/json")
+	r := s.want(405, "not allowed", "POST", "/v1/kv/a", "a=b", "Content-Type", "application/x-www-form-urlencoded")
+	if allow := r.header.Get("Allow"); !strings.Contains(allow, "PUT") {
+		t.Errorf("POST to a key: Allow: %q", allow)
+	}
+}
+
+func TestAWaitThatIsRefusedSaysWhatIsNot(t *testing.T) {
+	s := start(t, Config{})
+	s.want(200, "", "PUT", "/v1/kv/a", "x")
+	s.want(400, "outside 0 to 24h0m0s\nhint: what is above 10m0s is cut to it", "GET", "/v1/kv/a?wait=25h", "")
+	s.want(200, "", "GET", "/v1/kv/a?wait=24h", "")
+}
+
+// TestAPathThatLeavesItsGroupIsRefusedInTheGroupsForm: Consul's clients read text.
+func TestAPathThatLeavesItsGroupIsRefusedInTheGroupsForm(t *testing.T) {
+	s := start(t, Config{})
+	for _, path := range []string{"/v1/kv/%2e%2e/b", "/v1/kv/../namespaces"} {
+		r := s.want(400, "leaves", "PUT", path, "")
+		if kind := r.header.Get("Content-Type"); !strings.HasPrefix(kind, "text/plain") {
+			t.Errorf("%s: %s %q", path, kind, r.body)
+		}
+	}
 }
 
 // No GET may change anything: it is what a link or an image of any page can send.

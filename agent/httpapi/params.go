@@ -122,7 +122,8 @@ func (c *call) wait() (time.Duration, error) {
 		return 0, invalid(`wait=%q is not a duration such as "30s" or "5m"`, shorten(text))
 	}
 	if d < 0 || d > waitMax {
-		return 0, invalid("wait=%q is outside 0 to %s", shorten(text), structs.MaxWait)
+		return 0, invalid("wait=%q is outside 0 to %s", shorten(text), waitMax).
+			WithHint("what is above %s is cut to it", structs.MaxWait)
 	}
 	return min(d, structs.MaxWait), nil
 }

@@ -133,6 +133,9 @@ func (c *call) serve() error {
 	}
 	res, param := c.h.table.find(cleanPath(c.r.URL.Path))
 	c.text = res != nil && res.text
+	if asked, _ := c.h.table.find(c.r.URL.Path); asked != nil { // /v1/kv/../x is refused as Consul's clients expect
+		c.text = asked.text
+	}
 	if err := c.h.guard.check(c.r); err != nil {
 		return err
 	}
@@ -161,6 +164,9 @@ func (c *call) serve() error {
 	if rt == nil {
 		c.w.Header().Set("Allow", res.allow)
 		return &statusError{http.StatusMethodNotAllowed, invalid("method %s not allowed", c.r.Method)}
+	}
+	if err := checkForm(c.r); err != nil {
+		return err
 	}
 	return rt.handle(c)
 }

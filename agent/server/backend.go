@@ -101,7 +101,8 @@ func (s *Server) ForwardStream(ctx context.Context, method string, to rpc.Forwar
 // written" are tried again.
 func (s *Server) forward(ctx context.Context, to rpc.ForwardTo, call func(context.Context, string) error) (bool, error) {
 	if to.Datacenter != "" && to.Datacenter != s.cfg.Datacenter {
-		return true, structs.Errorf(structs.KindNoPath, "No path to datacenter")
+		return true, structs.Errorf(structs.KindNoPath, "No path to datacenter").
+			WithHint("this agent's datacenter is %s, and %q is not reached from here: ask an agent of that one, or leave the datacenter out", s.cfg.Datacenter, to.Datacenter)
 	}
 	if !to.Leader || s.IsLeader() {
 		return false, nil
