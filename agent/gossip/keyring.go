@@ -153,8 +153,10 @@ func saveKeyring(path string, keys [][]byte) error {
 func (g *Gossip) keepKeyring() {
 	saved := g.keyring.GetKeys()
 	save := func() {
+		// serf writes its file after the ring, and also when nothing changed: the keys are read last.
+		_, err := os.Stat(g.cfg.KeyringFile + keyringPending)
 		keys := g.keyring.GetKeys()
-		if slices.EqualFunc(keys, saved, bytes.Equal) {
+		if err != nil && slices.EqualFunc(keys, saved, bytes.Equal) {
 			return
 		}
 		if err := saveKeyring(g.cfg.KeyringFile, keys); err != nil {

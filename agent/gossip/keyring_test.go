@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,24 @@ func TestKeyRotationReachesEveryMemberAndItsFile(t *testing.T) {
 	}
 	c := start(t, cfgs[2])
 	join(t, c, gs[0])
+}
+
+func TestAnOperationThatChangesNothingLeavesNoFileBehind(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig("a")
+	cfg.Keys = [][]byte{key(t)}
+	cfg.KeyringFile = filepath.Join(t.TempDir(), "keyring.json")
+	a := start(t, cfg)
+	if _, err := keyringOp(t, a, structs.KeyringRemove, base64.StdEncoding.EncodeToString(key(t))); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "serf's file to be gone", func() bool {
+		_, err := os.Stat(cfg.KeyringFile + keyringPending)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	if keys := keyringOf(t, cfg.KeyringFile); len(keys) != 1 || !bytes.Equal(keys[0], cfg.Keys[0]) {
+		t.Errorf("the keyring now holds %d keys", len(keys))
+	}
 }
 
 func TestKeyringAnswersBadRequests(t *testing.T) {
