@@ -198,14 +198,17 @@ func (a *Agent) Err() error { return a.err }
 func (a *Agent) Shutdown() { a.stop(nil) }
 
 // stopSoon stops the agent from one of its own goroutines.
-func (a *Agent) stopSoon(err error) { go a.stop(err) }
+func (a *Agent) stopSoon(err error) {
+	if err != nil {
+		a.log.Error("the agent stops", "error", err)
+	}
+	go a.stop(err)
+}
 
 // stop closes everything in reverse order, once, and waits.
 func (a *Agent) stop(cause error) {
 	a.stopOnce.Do(func() {
-		if cause != nil {
-			a.log.Error("the agent stops", "error", cause)
-		} else {
+		if cause == nil {
 			a.drain()
 		}
 		a.notifySystemd(daemon.SdNotifyStopping)
