@@ -75,6 +75,9 @@ func (c *conn) authorize(a sqlite.Action) bool {
 }
 
 func (c *conn) judge(in *intent, a sqlite.Action) *structs.Error {
+	if a.Database == "temp" && a.Code != lib.SQLITE_READ && a.Code != lib.SQLITE_UPDATE { // ALTER TABLE looks there
+		return temporary()
+	}
 	switch a.Code {
 	case lib.SQLITE_TRANSACTION:
 		return denied(a.Arg1+" is not allowed here", transactionHint)
@@ -86,7 +89,7 @@ func (c *conn) judge(in *intent, a sqlite.Action) *structs.Error {
 		return denied("DETACH is not allowed here", "nothing can be attached")
 	case lib.SQLITE_CREATE_TEMP_INDEX, lib.SQLITE_CREATE_TEMP_TABLE, lib.SQLITE_CREATE_TEMP_TRIGGER, lib.SQLITE_CREATE_TEMP_VIEW,
 		lib.SQLITE_DROP_TEMP_INDEX, lib.SQLITE_DROP_TEMP_TABLE, lib.SQLITE_DROP_TEMP_TRIGGER, lib.SQLITE_DROP_TEMP_VIEW:
-		return denied("temporary tables, views and triggers are not allowed here", "requests do not share a connection: use a table, or WITH inside the statement")
+		return temporary()
 	case lib.SQLITE_PRAGMA:
 		return c.pragma(in, strings.ToLower(a.Arg1), a.Arg2)
 	case lib.SQLITE_FUNCTION:
@@ -125,6 +128,10 @@ func (c *conn) judge(in *intent, a sqlite.Action) *structs.Error {
 	return denied("this statement is not allowed here", "")
 }
 
+func temporary() *structs.Error {
+	return denied("temporary tables, views and triggers are not allowed here", "requests do not share a connection: use a table, or WITH inside the statement")
+}
+
 // table judges access to a table.
 func (c *conn) table(in *intent, a sqlite.Action) *structs.Error {
 	name := strings.ToLower(a.Arg1)
@@ -147,7 +154,7 @@ func (c *conn) table(in *intent, a sqlite.Action) *structs.Error {
 		in.stat = true
 	case "sqlite_sequence":
 		in.sequence = true
-	case "sqlite_master", "sqlite_schema":
+	case "sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema":
 		return nil // SQLite itself lets only its own statements write here
 	}
 	if a.Inside == "" {

@@ -214,7 +214,7 @@ func (c *conn) prepare(sql string) (p *prepared, refusal *structs.Error, err err
 			s.Finalize()
 			return nil, refusal, nil
 		}
-		p.readOnly = s.ReadOnly()
+		p.readOnly = s.ReadOnly() || s.Explain()
 		p.params = make([]string, s.Params())
 		for i := range p.params {
 			p.params[i] = s.ParamName(i + 1)

@@ -115,6 +115,7 @@ func (db *DB) Query(ctx context.Context, st structs.SQLStatement, columns func(n
 }
 
 func (r *reader) query(st *structs.SQLStatement, columns func(names, types []string) error, row func(structs.SQLRow) error) error {
+	bound := 0
 	for sql := st.SQL; ; {
 		p, refusal, err := r.prepare(sql)
 		if refusal != nil {
@@ -131,11 +132,14 @@ func (r *reader) query(st *structs.SQLStatement, columns func(names, types []str
 		}
 		rest := sql[len(sql)-p.tail:]
 		last := blank(rest)
-		if _, refusal, err := p.bind(st, 0); refusal != nil {
+		used, refusal, err := p.bind(st, bound)
+		if refusal != nil {
 			return refusal
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
+		bound += used
 		err = r.rows(p, last, columns, row)
 		p.done()
 		r.cache.trim(sql)

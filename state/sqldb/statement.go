@@ -24,7 +24,7 @@ type outcome struct {
 func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err error) {
 	w, st := tx.db.w, &x.r.Statements[i]
 	w.draws.statement, w.draws.source = i, nil
-	savepoint, position := false, 0
+	savepoint, position, bound := false, 0, 0
 	for sql := st.SQL; ; position++ {
 		p, refusal, err := w.prepare(sql)
 		if err != nil {
@@ -45,7 +45,7 @@ func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err
 				savepoint = true
 			}
 			*res = structs.SQLResult{}
-			if out, err = tx.execute(x, p, st, res); err != nil {
+			if out, err = tx.execute(x, p, st, &bound, res); err != nil {
 				return false, err
 			}
 			w.forget(p, sql)
@@ -78,7 +78,7 @@ func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err
 
 // undoable reports whether a statement may have to be taken back although SQLite finished it.
 func (tx *Tx) undoable(p *prepared) bool {
-	return !p.readOnly && (len(p.columns) > 0 || p.intent.sequence || tx.db.o.ForeignKeys)
+	return !p.readOnly && (len(p.columns) > 0 || p.intent.sequence || p.intent.alter || tx.db.o.ForeignKeys)
 }
 
 // forget drops what the statement just run made stale. A compiled statement must never be found stale by
@@ -91,22 +91,24 @@ func (w *writer) forget(p *prepared, sql string) {
 	w.cache.trim(sql)
 }
 
-// execute runs one compiled statement.
-func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, res *structs.SQLResult) (outcome, error) {
+// execute runs one compiled statement. bound counts the positional arguments that the statements before it took.
+func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, bound *int, res *structs.SQLResult) (outcome, error) {
 	w := tx.db.w
-	_, refusal, err := p.bind(st, 0)
+	in := p.intent
+	used, refusal, err := p.bind(st, *bound)
+	*bound += used
 	if refusal != nil || err != nil {
 		return outcome{refusal: refusal}, err
 	}
-	if p.intent.counts && !x.counted {
+	if in.counts && !x.counted {
 		if err := w.do("UPDATE _debros_meta SET value = value WHERE 0"); err != nil {
 			return outcome{}, err
 		}
 	}
 	refusal, tooMuch, err := tx.step(x, p, func() *structs.Error { return x.collect(p, res) })
 	x.counted = x.counted || !p.readOnly
-	x.stats = x.stats || p.intent.stats
-	if p.intent.schema {
+	x.stats = x.stats || in.stats
+	if in.schema {
 		p.done()
 		if lerr := w.load(); lerr != nil && err == nil {
 			err = lerr
@@ -125,22 +127,33 @@ func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, res *struct
 	if !x.r.Transaction && tx.db.o.ForeignKeys && w.DeferredForeignKeys() {
 		return outcome{refusal: brokenForeignKey(), undo: true}, nil
 	}
-	if p.intent.sequence {
-		n, err := w.ask(`SELECT 1 FROM sqlite_sequence WHERE typeof(seq) NOT IN ('integer', 'null') OR seq = 9223372036854775807`, nil)
-		if err != nil {
-			return outcome{}, err
-		}
-		if n > 0 {
-			return outcome{refusal: structs.Errorf(structs.KindInvalid, "sqlite_sequence.seq must be an integer below %d", int64(maxInt64)), undo: true}, nil
-		}
+	if refusal, err := w.checkAfter(&in); refusal != nil || err != nil {
+		return outcome{refusal: refusal, undo: true}, err
 	}
-	if p.intent.writes && !p.intent.schema && !p.readOnly {
+	if in.writes && !in.schema && !p.readOnly {
 		res.RowsAffected = w.Changes()
-		if p.intent.inserts && w.inserted && res.RowsAffected > 0 {
+		if in.inserts && w.inserted && res.RowsAffected > 0 {
 			res.LastInsertID = w.LastInsertRowID()
 		}
 	}
 	return outcome{}, nil
+}
+
+// checkAfter looks for what the authorizer is not told.
+func (w *writer) checkAfter(in *intent) (*structs.Error, error) {
+	if in.sequence {
+		n, err := w.ask(`SELECT 1 FROM sqlite_sequence WHERE typeof(seq) NOT IN ('integer', 'null') OR seq = 9223372036854775807`, nil)
+		if n > 0 || err != nil {
+			return structs.Errorf(structs.KindInvalid, "sqlite_sequence.seq must be an integer below %d", int64(maxInt64)), err
+		}
+	}
+	if in.alter {
+		n, err := w.ask(`SELECT 1 FROM sqlite_schema WHERE lower(substr(name, 1, 8)) = '_debros_' AND name NOT IN ('_debros_meta', '_debros_replies')`, nil)
+		if n > 0 || err != nil {
+			return reserved(ownPrefix), err
+		}
+	}
+	return nil, nil
 }
 
 // step runs p to its end within what is left of the request's budget. row takes the current row and may end the
