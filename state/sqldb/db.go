@@ -147,6 +147,7 @@ type writer struct {
 	maxRowid bool  // it wrote the highest rowid
 	inserted bool  // it inserted into a table with rowids
 
+	virtual     bool  // there are virtual tables
 	changesBase int64 // total changes before the request
 }
 
@@ -187,6 +188,7 @@ func (db *DB) openWriter() (*writer, error) {
 func (w *writer) load() error {
 	w.trusted = true
 	defer func() { w.trusted = false }()
-	_, err := w.Int64(`SELECT 1 FROM sqlite_schema LIMIT 1`)
+	n, err := w.Int64(`SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'`)
+	w.virtual = n > 0
 	return err
 }

@@ -108,8 +108,41 @@ func examine(path string) error {
 			return unsound(check.what, complaint)
 		}
 	}
-	return c.examineOwn()
+	if err := c.examineOwn(); err != nil {
+		return err
+	}
+	return c.examineRowids()
 }
+
+// examineRowids refuses the rowid after which SQLite draws at random.
+func (c *conn) examineRowids() error {
+	var tables []string
+	_, err := c.ask(`SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow') AND NOT wr`, func(s *sqlite.Stmt) bool {
+		tables = append(tables, string(s.Bytes(0)))
+		return true
+	})
+	if err != nil {
+		return examined(err)
+	}
+	c.trusted = true
+	for _, t := range tables {
+		sql := "SELECT count(*) FROM " + quote(t) + " WHERE rowid = 9223372036854775807"
+		if t == "sqlite_sequence" {
+			sql = "SELECT count(*) FROM sqlite_sequence WHERE " + badSequence
+		}
+		n, err := c.Int64(sql)
+		if err != nil {
+			return examined(err)
+		}
+		if n > 0 {
+			return unsound("table %s has used up its rowids", t)
+		}
+	}
+	return nil
+}
+
+// badSequence holds of a row of sqlite_sequence after which SQLite could not number on.
+const badSequence = `typeof(seq) NOT IN ('integer', 'null') OR seq = 9223372036854775807`
 
 // examineOwn checks that our tables, if there, are what a new database has.
 func (c *conn) examineOwn() error {

@@ -20,10 +20,8 @@ type Pin struct {
 
 // Pin begins to hold the state of now. It has a connection of its own, beside those for queries.
 func (db *DB) Pin(ctx context.Context) (*Pin, error) {
-	select {
-	case db.pool.pins <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := take(ctx, db.pool.pins); err != nil {
+		return nil, err
 	}
 	db.pool.mu.Lock()
 	closed := db.pool.closed

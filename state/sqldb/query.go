@@ -29,11 +29,22 @@ type reader struct {
 	ctx  context.Context // of the query that runs; nil while none does
 }
 
-func (p *pool) get(ctx context.Context) (*reader, error) {
+// take takes a token, unless the caller has given up.
+func take(ctx context.Context, tokens chan struct{}) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
-	case p.tokens <- struct{}{}:
+	case tokens <- struct{}{}:
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
+	}
+}
+
+func (p *pool) get(ctx context.Context) (*reader, error) {
+	if err := take(ctx, p.tokens); err != nil {
+		return nil, err
 	}
 	p.mu.Lock()
 	closed := p.closed

@@ -142,7 +142,7 @@ func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, bound *int,
 // checkAfter looks for what the authorizer is not told.
 func (w *writer) checkAfter(in *intent) (*structs.Error, error) {
 	if in.sequence {
-		n, err := w.ask(`SELECT 1 FROM sqlite_sequence WHERE typeof(seq) NOT IN ('integer', 'null') OR seq = 9223372036854775807`, nil)
+		n, err := w.ask("SELECT 1 FROM sqlite_sequence WHERE "+badSequence, nil)
 		if n > 0 || err != nil {
 			return structs.Errorf(structs.KindInvalid, "sqlite_sequence.seq must be an integer below %d", int64(maxInt64)), err
 		}
@@ -164,6 +164,9 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 		return x.spent(), nil, nil
 	}
 	p.Steps()
+	if w.virtual {
+		w.ZeroSteps()
+	}
 	w.limit, w.steps, w.over, w.maxRowid, w.inserted = x.left(), 0, false, false, false
 	w.running, w.intent = &p.intent, intent{}
 	more := true

@@ -37,8 +37,7 @@ func (c *Conn) Authorizer(allow func(Action) bool) error {
 }
 
 // Progress has f called after every n steps that a statement makes itself; true ends the statement.
-// Steps of statements that SQLite runs inside another one do not count: how many there are depends on what the
-// connection did before.
+// Steps of statements that SQLite runs inside another one do not count, except reading a blob by its handle.
 func (c *Conn) Progress(n int32, f func() bool) {
 	cb := func(_ *libc.TLS, db uintptr) int32 {
 		if (*lib.Tsqlite3)(ptr(db)).FnVdbeExec > 1 {

@@ -202,6 +202,13 @@ func (c *Conn) DeferredForeignKeys() bool {
 // Interrupt ends what the connection runs, from any goroutine. The caller sees to it that Close waits.
 func (c *Conn) Interrupt() { lib.Xsqlite3_interrupt(c.tls, c.db) }
 
+// ZeroSteps sets the counters that Stmt.Steps reads to zero, also those of SQLite's own statements.
+func (c *Conn) ZeroSteps() {
+	for s := lib.Xsqlite3_next_stmt(c.tls, c.db, 0); s != 0; s = lib.Xsqlite3_next_stmt(c.tls, c.db, s) {
+		lib.Xsqlite3_stmt_status(c.tls, s, lib.SQLITE_STMTSTATUS_VM_STEP, 1)
+	}
+}
+
 // Checkpoint moves the write-ahead log into the file and empties it.
 func (c *Conn) Checkpoint() error {
 	return c.check(lib.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, 0, lib.SQLITE_CHECKPOINT_TRUNCATE, 0, 0))

@@ -1,0 +1,56 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/debros/debros/structs"
+)
+
+// BenchmarkExecuteInsert is the part of the FSM in a batched single-row insert: 64 requests share an entry.
+func BenchmarkExecuteInsert(b *testing.B) {
+	r := newReplica(b, Options{})
+	r.must("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER)")
+	req := request("INSERT INTO t (name, n) VALUES (?, ?)")
+	req.Statements[0].Args = structs.NewSQLRow(structs.TextValue("a name of some length"), structs.IntegerValue(42))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for done := 0; done < b.N; done += 64 {
+		r.index++
+		tx, err := r.db.Begin(stampOf(r.index))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for range min(64, b.N-done) {
+			if _, refusal, err := tx.Execute(req); refusal != nil || err != nil {
+				b.Fatal(refusal, err)
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkQuery(b *testing.B) {
+	r := newReplica(b, Options{})
+	r.must("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER)",
+		"INSERT INTO t (name, n) SELECT 'name ' || i, i * 3 FROM (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 10000) SELECT i FROM c)")
+	for _, rows := range []int64{1, 1000} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			st := structs.SQLStatement{SQL: "SELECT id, name, n FROM t WHERE id BETWEEN ? AND ?", Args: structs.NewSQLRow(structs.IntegerValue(500), structs.IntegerValue(499+rows))}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			columns := func(names, types []string) error { return nil }
+			bytes := 0
+			row := func(r structs.SQLRow) error { bytes += len(r); return nil }
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := r.db.Query(ctx, st, columns, row); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
