@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,12 +36,45 @@ func TestExportAndImportRoundTrip(t *testing.T) {
 		}
 	}
 	// Twice is as good as once, standard input as good as a file.
-	if r := c.in(before, "kv", "import", "-", "-prefix=copy/", "-progress=always"); r.status != 0 || !strings.Contains(r.stderr, "100%") && r.stderr == "" {
+	if r := c.in(before, "kv", "import", "-", "-prefix=copy/"); r.status != 0 || r.stderr != "" {
 		t.Errorf("got %+v", r)
 	}
 	if got := c.ok("kv", "get", "-count", "copy/"); got != "1201\n" {
 		t.Errorf("copies: %s", got)
 	}
+}
+
+func TestTheProgressBarShowsHowFarItCame(t *testing.T) {
+	c := newCLI(t)
+	file := filepath.Join(t.TempDir(), "pairs")
+	pairs := strings.Repeat(`{"key":"k","flags":0,"value":"`+strings.Repeat("A", 4000)+`"}`+"\n", 40)
+	for text, complete := range map[string]bool{pairs: true, pairs[:len(pairs)/2] + "?" + pairs: false} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := c.run("kv", "import", "-progress=always", file)
+		if (r.status == exitDone) != complete || strings.Contains(r.stderr, "100%") != complete {
+			t.Errorf("complete %v: %+v", complete, r)
+		}
+		if r.stderr == "" {
+			t.Error("no bar")
+		}
+	}
+	// Of unknown length: how much went through, no more.
+	if r := c.in(pairs, "kv", "import", "-progress=always", "-"); r.status != exitDone || !strings.Contains(r.stderr, "B/s") || strings.Contains(r.stderr, "100%") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestAnInterruptedImportSaysHowToGoOn(t *testing.T) {
+	c := newCLI(t)
+	in := &silence{reading: make(chan struct{}), over: t.Context().Done()}
+	pairs := strings.NewReader(`{"key":"a","value":"eA=="}` + "\n" + `{"key":"b","value":"eA=="}` + "\n")
+	r := c.interrupted(io.MultiReader(pairs, in), in.reading, "kv", "import", "-progress=always", "-resume="+filepath.Join(t.TempDir(), "resume"), "-")
+	if r.status != exitFailed {
+		t.Errorf("status %d", r.status)
+	}
+	c.contains(r.stderr, "debros: interrupted (", " pairs were imported before)", "\nhint: the same command goes on where this one stopped")
 }
 
 // This is what "consul kv export" writes.

@@ -71,13 +71,16 @@ stopped. The file is removed at the end.`,
 			}
 			start := time.Now()
 			err = im.run(ctx, io.TeeReader(in, bar))
-			bar.Finish()
+			bar.end(err == nil)
 			if resume != "" {
 				if serr := im.mark.save(resume, err == nil); serr != nil && err == nil {
 					err = serr
 				}
 			}
 			if err != nil {
+				if ctx.Err() != nil {
+					err = errors.New("interrupted") // and whatever failed for that
+				}
 				err = fmt.Errorf("%w (%d pairs were imported before)", err, im.written.Load())
 				if resume != "" {
 					return withHint(err, "the same command goes on where this one stopped")
@@ -109,17 +112,24 @@ func (c *call) open(name string) (io.ReadCloser, int64, error) {
 // bar is a progress bar that counts the bytes written to it.
 type bar interface {
 	io.Writer
-	Finish()
+	end(complete bool)
 }
 
 type noBar struct{}
 
 func (noBar) Write(p []byte) (int, error) { return len(p), nil }
-func (noBar) Finish()                     {}
+func (noBar) end(bool)                    {}
 
 type realBar struct{ *progressbar.ProgressBar }
 
-func (b realBar) Finish() { _ = b.ProgressBar.Finish() }
+// end fills the bar only if that is true.
+func (b realBar) end(complete bool) {
+	if complete {
+		_ = b.ProgressBar.Finish()
+	} else {
+		_ = b.ProgressBar.Exit()
+	}
+}
 
 // progress makes a bar on standard error; size -1 makes a spinner.
 func (c *call) progress(mode string, size int64) (bar, error) {
