@@ -185,6 +185,15 @@ func (c *call) client() (*api.Client, error) {
 	return client, nil
 }
 
+// answers is an error if there is no agent from the beginning: to try again is for one that was there.
+func answers(ctx context.Context, client *api.Client) error {
+	var silence *api.Error
+	if _, err := client.Agent().Version(ctx); errors.As(err, &silence) && silence.Status == 0 {
+		return err
+	}
+	return nil
+}
+
 // report prints an error for a person and returns the exit status.
 func (c *cmd) report(err error, interrupted bool) int {
 	var exit *exitError

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-
-	"github.com/debros/debros/api"
 )
 
 // importParallelMax bounds -parallel: more callers than this make the servers' batches no larger.
@@ -53,9 +51,8 @@ stopped. The file is removed at the end.`,
 			if err != nil {
 				return err
 			}
-			var silence *api.Error
-			if _, err := client.Agent().Version(ctx); errors.As(err, &silence) && silence.Status == 0 {
-				return err // nobody there from the beginning: no reason for -retry-for
+			if err := answers(ctx, client); err != nil {
+				return err // no reason for -retry-for
 			}
 			bar, err := c.progress(progress, size)
 			if err != nil {

@@ -3,6 +3,7 @@ package command
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,12 +67,24 @@ func TestWatchReportsChangesAndRunsHandlers(t *testing.T) {
 	if got := c.ok("watch", "-once", "-shell", "-prefix=k", "wc -l"); strings.TrimSpace(got) != "1" {
 		t.Errorf("shell: %q", got)
 	}
-	r := c.run("watch", "-once", "-key=k", "false")
-	if r.status != 0 || !strings.Contains(r.stderr, "the handler ended with exit status 1") {
+	r := c.run("watch", "-once", "-key=k", "sh", "-c", "exit 7")
+	if r.status != 7 || !strings.Contains(r.stderr, "the handler ended with exit status 7") {
 		t.Errorf("failing handler: %+v", r)
 	}
-	c.front.Fail(403)
+	c.front.Fail(403, 403)
 	c.fails(1, "watch", "-key=k")
+}
+
+func TestWatchNeedsAnAgentToBeginWith(t *testing.T) {
+	c := newCLI(t)
+	for _, once := range []string{"-once=false", "-once"} {
+		stderr := c.fails(1, "watch", once, "-http-addr=127.0.0.1:1", "-key=k")
+		c.contains(stderr, "debros: no answer from the agent", "hint: is an agent running there?")
+	}
+	c.front.Fail(slices.Repeat([]int{503}, 8)...)
+	if stderr := c.fails(1, "watch", "-once", "-key=k"); strings.Contains(stderr, "trying again") {
+		t.Errorf("-once tried again: %s", stderr)
+	}
 }
 
 func waitFor(t *testing.T, cond func() bool) {

@@ -24,6 +24,8 @@ exist) or an array of pairs, with values in base64. A handler gets it on standar
 that follow each other quickly may be reported as one; while a handler runs the next one waits. Ends
 with Ctrl-C.
 
+With -once, the first report ends it with the exit status of the handler, and so does any failure, with 1.
+
   debros watch -key=config/colour
   debros watch -prefix=config/ -shell 'jq length'`,
 		flags: func(fs *flag.FlagSet) {
@@ -38,6 +40,9 @@ with Ctrl-C.
 			}
 			client, err := c.client()
 			if err != nil {
+				return err
+			}
+			if err := answers(ctx, client); err != nil {
 				return err
 			}
 			w := watcher{c: c, argv: c.args, once: once}
@@ -69,6 +74,9 @@ func follow[T any](ctx context.Context, w *watcher, values iter.Seq2[T, error]) 
 	for v, err := range values {
 		if err != nil {
 			last = err
+			if w.once {
+				return err
+			}
 			if passing(err) {
 				fmt.Fprintf(w.c.Stderr, "debros: %s; trying again\n", printable(err.Error(), false))
 			}
@@ -105,9 +113,12 @@ func (w *watcher) report(ctx context.Context, v any) error {
 	child.Env = os.Environ()
 	err = child.Run()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && ctx.Err() == nil { // its own matter: the next change calls it again
+	if errors.As(err, &exit) && ctx.Err() == nil {
 		fmt.Fprintf(w.c.Stderr, "debros: the handler ended with %s\n", exit)
-		return nil
+		if w.once {
+			return childStatus(err)
+		}
+		return nil // its own matter: the next change calls it again
 	}
 	return err
 }
