@@ -408,3 +408,11 @@ func TestWatchEndsAtAnErrorThatWillNotPass(t *testing.T) {
 		t.Errorf("yielded %d times", n)
 	}
 }
+
+func TestANegativeTTLIsRefused(t *testing.T) {
+	client, f := newFrontedClient(t)
+	_, err := client.KV().Put(t.Context(), &api.KVPair{Key: "k"}, &api.WriteOptions{TTL: -time.Second})
+	if !errors.Is(err, api.ErrInvalid) || len(f.Asked()) > 0 {
+		t.Errorf("%v after %v", err, f.Asked())
+	}
+}

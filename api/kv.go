@@ -123,6 +123,9 @@ func (k *KV) set(ctx context.Context, p *KVPair, o *WriteOptions, condition, val
 	if err := needKey(p.Key); err != nil {
 		return false, nil, err
 	}
+	if o != nil && o.TTL < 0 {
+		return false, nil, errorf(KindInvalid, "the TTL %s is negative", o.TTL)
+	}
 	r := k.c.newRequest(http.MethodPut, kvPath(p.Key))
 	r.body, r.contentType = p.Value, "application/octet-stream"
 	if p.Flags != 0 {

@@ -254,6 +254,7 @@ kv "set" "b" { value_base64 = "eA==" }
 		`kv "set" { value = 1 }`:        "key",
 		`kv "set" "a" { value = x }`:    "Variables",
 		`kv "set" "a" { ttl = "soon" }`: "ttl",
+		`kv "set" "a" { ttl = "-1s" }`:  "want more than 0",
 		strings.Repeat("x {", 5000):     "nested",
 	} {
 		if _, err := parseTxn("f", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {

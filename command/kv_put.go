@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -39,7 +40,11 @@ VALUE the value is empty.
 			fs.Uint64Var(&flags, "flags", 0, "`number` of the caller's own, kept with the value")
 			fs.StringVar(&acquire, "acquire", "", "lock the key for this `session`")
 			fs.StringVar(&release, "release", "", "unlock the key held by this `session`")
-			fs.DurationVar(&ttl, "ttl", 0, "`duration` after which the key vanishes")
+			fs.Func("ttl", "`duration` after which the key vanishes", func(s string) error {
+				var err error
+				ttl, err = lifetime(s)
+				return err
+			})
 			fs.BoolVar(&b64, "base64", false, "VALUE is base64")
 		},
 		run: func(ctx context.Context, c *call) error {
@@ -95,6 +100,15 @@ VALUE the value is empty.
 			return fmt.Errorf("not written: %q is not locked by session %s", p.Key, release)
 		},
 	}
+}
+
+// lifetime reads the TTL of a key. 0 would be none at all to the agent.
+func lifetime(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err == nil && d <= 0 {
+		err = errors.New("want more than 0")
+	}
+	return d, err
 }
 
 // value is what an argument stands for: itself, a file's content, or standard input.

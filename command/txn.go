@@ -175,7 +175,7 @@ func setTxnAttribute(op *api.KVTxnOp, name, text string) (err error) {
 		op.Session = text
 	case "ttl":
 		var d time.Duration
-		d, err = time.ParseDuration(text)
+		d, err = lifetime(text)
 		op.TTL = api.Duration(d)
 	default:
 		err = errors.New("there is no such attribute; there are value, value_base64, flags, index, session and ttl")
