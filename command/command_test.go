@@ -279,6 +279,22 @@ func TestWhatOthersWroteCannotSteerTheTerminal(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBePrintedIsEscaped(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\tb\r\n": `a b\r\n`, "\x1b[2J\x07": `\x1b[2J\a`, "\xff\x00é世": `\xff\x00é世`, "\u202e'\u00a0\ufffd": "\\u202e'\\u00a0\ufffd",
+	} {
+		if got := printable(in, false); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	if got := printable("a\n\t* b", true); got != "a\n * b" {
+		t.Errorf("lines: %q", got)
+	}
+	c := newCLI(t)
+	c.ok("kv", "put", "greeting", "hello\n")
+	c.contains(c.ok("kv", "get", "-detailed", "greeting"), `  hello\n`)
+}
+
 func TestCompletionKnowsCommandsAndFlags(t *testing.T) {
 	for _, tc := range []struct {
 		words string

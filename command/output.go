@@ -10,10 +10,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -74,14 +76,25 @@ func writeRow(w io.Writer, cells []string) {
 	fmt.Fprintln(w, strings.Join(out, "\t"))
 }
 
-// printable replaces what could steer a terminal: names and messages come from other machines.
+// printable escapes what could steer a terminal, as Go would write it: names and messages come from other
+// machines. A tab, which may stand in a message, would break a column: it becomes a space.
 func printable(s string, lines bool) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) || lines && r == '\n' {
-			return r
+	var b strings.Builder
+	for s != "" {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unicode.IsPrint(r) || lines && r == '\n':
+			b.WriteRune(r)
+		case r == '\t':
+			b.WriteByte(' ')
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
 		}
-		return '\uFFFD'
-	}, s)
+		s = s[n:]
+	}
+	return b.String()
 }
 
 // colourful reports whether w is a terminal that may have colours (https://no-color.org).
