@@ -267,6 +267,27 @@ func TestNamespaceDeletionAsksForTheName(t *testing.T) {
 	c.contains(c.fails(1, "namespace", "read", "shop"), "no namespace")
 }
 
+func TestAMissingNamespaceIsNamed(t *testing.T) {
+	c := newCLI(t)
+	for _, line := range []string{
+		"kv get -ns=nope k", "kv get -ns=nope -recurse k", "kv get -ns=nope -count k", "kv get -ns=nope -keys k", "kv list -ns=nope", "kv export -ns=nope",
+		"namespace read nope", "namespace delete nope",
+	} {
+		r := c.run(strings.Fields(line)...)
+		if r.status != exitFailed || r.stdout != "" || !strings.HasPrefix(r.stderr, `debros: no namespace "nope"`+"\nhint: debros namespace list") {
+			t.Errorf("debros %s: %+v", line, r)
+		}
+	}
+	if r := c.run("namespace", "delete", "default"); r.status != exitFailed || !strings.HasPrefix(r.stderr, "debros: the namespace \"default\" cannot be deleted") {
+		t.Errorf("default: %+v", r)
+	}
+	for _, line := range []string{"kv list", "kv list -ns=default no/such", "kv export"} { // empty, but there
+		if got := c.ok(strings.Fields(line)...); got != "" {
+			t.Errorf("debros %s: %q", line, got)
+		}
+	}
+}
+
 func TestWhatOthersWroteCannotSteerTheTerminal(t *testing.T) {
 	c := newCLI(t)
 	hostile := &api.Namespace{Name: "hostile", Description: "\x1b]0;owned\x07\x1b[2J\ttab"}

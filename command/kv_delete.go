@@ -79,7 +79,7 @@ func kvListCommand() *cmd {
 			if len(c.args) == 1 {
 				prefix = c.args[0]
 			}
-			return kvKeys(ctx, c, client.KV(), prefix, separator)
+			return kvKeys(ctx, c, client, prefix, separator)
 		},
 	}
 }

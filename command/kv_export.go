@@ -38,16 +38,23 @@ it; for those, save a snapshot.`,
 			out := newArray(c.Stdout)
 			enc := json.NewEncoder(c.Stdout)
 			enc.SetEscapeHTML(false)
+			none := true
 			for p, err := range client.KV().Pairs(ctx, prefix, c.query()) {
 				if err != nil {
 					return fmt.Errorf("the export is not complete: %w", err)
 				}
+				none = false
 				if c.format == "json" {
 					err = out.add(export(p))
 				} else {
 					err = enc.Encode(export(p))
 				}
 				if err != nil {
+					return err
+				}
+			}
+			if none {
+				if err := c.needNamespace(ctx, client); err != nil {
 					return err
 				}
 			}

@@ -50,15 +50,18 @@ exist is an error (exit status 1).
 			}
 			switch {
 			case keys:
-				return kvKeys(ctx, c, kv, key, separator)
+				return kvKeys(ctx, c, client, key, separator)
 			case count:
 				n, _, err := kv.Count(ctx, key, c.query())
+				if err == nil && n == 0 {
+					err = c.needNamespace(ctx, client)
+				}
 				if err != nil {
 					return err
 				}
 				return c.done(map[string]int64{"Count": n}, "%d", n)
 			case recurse:
-				return kvRecurse(ctx, c, kv, key, detailed, show)
+				return kvRecurse(ctx, c, client, key, detailed, show)
 			case key == "":
 				return usagef("kv get: a key is needed, or -recurse, -keys or -count")
 			}
@@ -67,6 +70,9 @@ exist is an error (exit status 1).
 				return err
 			}
 			if p == nil {
+				if err := c.needNamespace(ctx, client); err != nil {
+					return err
+				}
 				return fmt.Errorf("no key %q", key)
 			}
 			if c.format == "json" {
@@ -85,8 +91,11 @@ exist is an error (exit status 1).
 	}
 }
 
-func kvKeys(ctx context.Context, c *call, kv *api.KV, prefix, separator string) error {
-	list, _, err := kv.Keys(ctx, prefix, separator, c.query())
+func kvKeys(ctx context.Context, c *call, client *api.Client, prefix, separator string) error {
+	list, _, err := client.KV().Keys(ctx, prefix, separator, c.query())
+	if err == nil && len(list) == 0 {
+		err = c.needNamespace(ctx, client)
+	}
 	if err != nil {
 		return err
 	}
@@ -104,10 +113,10 @@ func kvKeys(ctx context.Context, c *call, kv *api.KV, prefix, separator string) 
 }
 
 // kvRecurse streams, so that a tree larger than memory can be read.
-func kvRecurse(ctx context.Context, c *call, kv *api.KV, prefix string, detailed bool, show func(*api.KVPair) string) error {
+func kvRecurse(ctx context.Context, c *call, client *api.Client, prefix string, detailed bool, show func(*api.KVPair) string) error {
 	out := newArray(c.Stdout)
 	n := 0
-	for p, err := range kv.Pairs(ctx, prefix, c.query()) {
+	for p, err := range client.KV().Pairs(ctx, prefix, c.query()) {
 		if err != nil {
 			return err
 		}
@@ -128,6 +137,11 @@ func kvRecurse(ctx context.Context, c *call, kv *api.KV, prefix string, detailed
 			return err
 		}
 		n++
+	}
+	if n == 0 {
+		if err := c.needNamespace(ctx, client); err != nil {
+			return err
+		}
 	}
 	if c.format == "json" {
 		return out.close()

@@ -90,11 +90,29 @@ func namespaceReadCommand() *cmd {
 				return err
 			}
 			if n == nil {
-				return withHint(fmt.Errorf("no namespace %q", c.args[0]), "debros namespace list shows those that exist")
+				return noNamespace(c.args[0])
 			}
 			return showNamespace(c, n)
 		},
 	}
+}
+
+func noNamespace(name string) error {
+	return withHint(fmt.Errorf("no namespace %q", name), "debros namespace list shows those that exist")
+}
+
+// needNamespace tells a namespace that does not exist from one without such keys: the agent answers a read
+// in either alike. For a read that found nothing.
+func (c *call) needNamespace(ctx context.Context, client *api.Client) error {
+	name := c.common.config().Namespace
+	if name == "" || name == "default" {
+		return nil
+	}
+	// An error (a token may read keys and no namespaces) leaves it at the answer that there is.
+	if n, _, err := client.Namespaces().Read(ctx, name, c.query()); err != nil || n != nil {
+		return nil
+	}
+	return noNamespace(name)
 }
 
 func namespaceDeleteCommand() *cmd {
@@ -111,7 +129,12 @@ func namespaceDeleteCommand() *cmd {
 				return err
 			}
 			name := c.args[0]
-			if !yes {
+			if !yes && name != "default" { // which the agent refuses to delete
+				if found, _, err := client.Namespaces().Read(ctx, name, nil); err != nil {
+					return err
+				} else if found == nil {
+					return noNamespace(name)
+				}
 				n, _, err := client.KV().Count(ctx, "", &api.QueryOptions{Namespace: name})
 				if err != nil {
 					return err
