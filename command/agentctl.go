@@ -22,7 +22,11 @@ func reloadCommand() *cmd {
 			if err != nil {
 				return err
 			}
+			r.Changed, r.NeedsRestart = append([]string{}, r.Changed...), append([]string{}, r.NeedsRestart...) // never null
 			return c.print(r, func() error {
+				if len(r.Changed)+len(r.NeedsRestart) == 0 {
+					return c.line("Reloaded: no setting has changed")
+				}
 				if len(r.Changed) > 0 {
 					if err := c.line("Changed: %s", printable(strings.Join(r.Changed, ", "), false)); err != nil {
 						return err

@@ -82,7 +82,7 @@ func TestKVPutConditions(t *testing.T) {
 func TestCommandLinesThatMakeNoSenseEndWithStatus2(t *testing.T) {
 	c := newCLI(t)
 	for _, line := range []string{
-		"nonsense", "kv", "kv nonsense", "kv get a b", "kv put", "kv put -unknown a b", "kv put -cas=x a b", "kv put -ttl=0 a b", "kv put -ttl=-1s a b", "kv put -cas=1 -acquire=s a b",
+		"nonsense", "kv", "kv nonsense", "kv get a b", "kv get -recurse -keys a", "kv get -keys -count a", "kv get -recurse -count a", "kv put", "kv put -unknown a b", "kv put -cas=x a b", "kv put -ttl=0 a b", "kv put -ttl=-1s a b", "kv put -cas=1 -acquire=s a b",
 		"members -format=xml", "members extra", "members -status=(", "watch", "watch -key=a -prefix=b", "lock", "lock p", "lock -n=0 p true",
 		"operator raft remove-peer", "operator raft recover", "keyring -list -use=x", "completion", "completion tcsh", "kv import -parallel=0 -",
 		"kv delete", "rtt", "join", "session create -ttl=soon", "operator raft recover -data-dir=x -server=nonsense",

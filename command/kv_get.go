@@ -33,6 +33,9 @@ exist is an error (exit status 1).
 			fs.BoolVar(&b64, "base64", false, "write values in base64")
 		},
 		run: func(ctx context.Context, c *call) error {
+			if recurse && keys || recurse && count || keys && count {
+				return usagef("kv get: give one of -recurse, -keys and -count")
+			}
 			key := ""
 			if len(c.args) == 1 {
 				key = c.args[0]

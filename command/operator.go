@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -24,6 +25,9 @@ func raftListPeersCommand() *cmd {
 			cfg, err := client.Operator().RaftConfiguration(ctx, c.query())
 			if err != nil {
 				return err
+			}
+			if len(cfg.Servers) == 0 { // only a stale read gets that answer
+				return withHint(errors.New("no servers decide yet: the cluster has not begun"), "it begins when bootstrap_expect servers have found each other")
 			}
 			return c.print(cfg, func() error { return peersTable(c, cfg) })
 		},
