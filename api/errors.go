@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -114,6 +116,9 @@ func replyError(r *http.Response) *Error {
 		e.Message = fmt.Sprintf("the path is not in its canonical form; the agent points to %s", r.Header.Get("Location"))
 		e.Hint = "a key does not begin with '/' and has no '//', '/./' or '/../' in it"
 	}
+	if e.Message == plainToTLS {
+		e.Hint = "the agent uses TLS there: begin its address with https://"
+	}
 	if e.Message == "" {
 		e.Message = "the agent answered " + r.Status
 	}
@@ -166,10 +171,37 @@ func wayError(ctx context.Context, err error, address string, write, sent bool) 
 		e.Kind = KindCanceled
 		e.Message = "the call was given up: " + context.Cause(ctx).Error()
 	default:
-		e.Hint = "is an agent running there? start one with 'debros agent', or name another with -http-addr or DEBROS_HTTP_ADDR"
+		e.Hint = wayHint(err)
 	}
 	return e
 }
+
+// wayHint is what to do about a way to the agent that does not exist.
+func wayHint(err error) string {
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	switch {
+	case errors.As(err, &authority):
+		return "name the authority that vouches for the agent with -ca-file or DEBROS_CACERT"
+	case errors.As(err, &name):
+		return "name what the agent's certificate is for with -tls-server-name or DEBROS_TLS_SERVER_NAME"
+	case certificateRefused(err):
+		return "show the agent a certificate that it trusts with -client-cert and -client-key, or DEBROS_CLIENT_CERT and DEBROS_CLIENT_KEY"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the agent does not use TLS there: begin its address with http://"
+	}
+	return "is an agent running there? start one with 'debros agent', or name another with -http-addr or DEBROS_HTTP_ADDR"
+}
+
+// certificateRefused reports whether the agent ended the handshake because of the caller's certificate, or
+// for want of one: it has read no request. The alerts have no exported names, only texts.
+func certificateRefused(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate")
+}
+
+// plainToTLS is how net/http answers a request without TLS where TLS is spoken.
+const plainToTLS = "Client sent an HTTP request to an HTTPS server."
 
 // bare strips the method and URL that net/http puts around an error.
 func bare(err error) error {

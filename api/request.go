@@ -135,10 +135,10 @@ func (c *Client) attempt(ctx context.Context, r *request, also []int) (*http.Res
 	return nil, time.Duration(secs) * time.Second, e
 }
 
-// refused reports whether the connection was never there.
+// refused reports whether there never was a connection for requests.
 func refused(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	return errors.As(err, &op) && op.Op == "dial" || certificateRefused(err)
 }
 
 func contains(list []int, n int) bool {
