@@ -76,6 +76,7 @@ func (t *Txn) upsertNamespace(old *structs.NamespaceInfo, n structs.NamespaceInf
 		n.CreateIndex = t.index
 		t.touch(tableKV, n.Name) // its indexes begin above all that an earlier one of this name had
 		t.touch(tableSessions, n.Name)
+		t.touch(tableDatabases, n.Name)
 	}
 	n.ModifyIndex = t.index
 	replace(t, tableNamespaces, old, &n)
@@ -97,7 +98,10 @@ func (t *Txn) deleteNamespace(name structs.Namespace, old *structs.NamespaceInfo
 	deleteBelow[Tombstone](t, tableTombstones, within)
 	deleteBelow[LockDelay](t, tableLockDelays, within)
 	deleteBelow[structs.Session](t, tableSessions, within)
-	for _, table := range []string{tableKV, tableSessions, indexKVReaped} {
+	for row := range scan[structs.SQLDatabase](nil, t.tx, tableDatabases, indexID, within) {
+		t.dropDatabase(row)
+	}
+	for _, table := range []string{tableKV, tableSessions, tableDatabases, indexKVReaped} {
 		if row := first[TableIndex](nil, t.tx, tableIndex, indexID, tableIndexKey(table, name)); row != nil {
 			replace(t, tableIndex, row, nil)
 		}
@@ -105,6 +109,7 @@ func (t *Txn) deleteNamespace(name structs.Namespace, old *structs.NamespaceInfo
 	}
 	t.touch(tableKV, "")
 	t.touch(tableSessions, "")
+	t.touch(tableDatabases, "")
 	replace(t, tableNamespaces, old, nil)
 	t.touch(tableNamespaces, "")
 	return t.namespaceReply(*old), nil

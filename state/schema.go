@@ -20,6 +20,7 @@ const (
 	tableLastEntry  = "lastentry"
 	tableAutopilot  = "autopilot"
 	tableCluster    = "cluster"
+	tableDatabases  = "databases"
 )
 
 // Index names; go-memdb insists on "id" for the primary one.
@@ -38,7 +39,7 @@ func schema() *memdb.DBSchema {
 	tables := map[string]*memdb.TableSchema{}
 	for _, t := range []*memdb.TableSchema{
 		kvSchema(), tombstonesSchema(), sessionsSchema(), lockDelaysSchema(), nodesSchema(),
-		namespacesSchema(), indexSchema(), lastEntrySchema(), autopilotSchema(), clusterSchema(),
+		namespacesSchema(), indexSchema(), lastEntrySchema(), autopilotSchema(), clusterSchema(), databasesSchema(),
 	} {
 		tables[t.Name] = t
 	}

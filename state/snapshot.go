@@ -2,20 +2,33 @@ package state
 
 import (
 	"fmt"
+	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
 
+	"github.com/debros/debros/state/sqldb"
 	"github.com/debros/debros/structs"
 )
 
 // Snapshot is an immutable sight of the whole store, which costs nothing to take and does not hold up
 // writers. Rows come in key order and must not be changed. Each iteration stops at, and returns, the
 // first error of its function.
-type Snapshot struct{ v view }
+type Snapshot struct {
+	v   view
+	sql *sqlSnapshot
+}
 
-// Snapshot takes one.
-func (s *Store) Snapshot() *Snapshot { return &Snapshot{s.view(nil)} }
+// Snapshot takes one; Release must end it. It belongs to the goroutine that applies entries, so that none is applied meanwhile.
+func (s *Store) Snapshot() *Snapshot {
+	e := s.current.Load()
+	v := view{e.db.Txn(false)}
+	return &Snapshot{v: v, sql: e.files.snapshot(v)}
+}
+
+// Release lets go of the databases. It may be called twice.
+func (s *Snapshot) Release() { s.sql.release() }
 
 // Index is Store.Index at the time of the snapshot.
 func (s *Snapshot) Index() uint64 { return s.v.lastEntry().Index }
@@ -48,6 +61,16 @@ func (s *Snapshot) LockDelays(fn func(*LockDelay) error) error { return each(s.v
 // TableIndexes calls fn for the index of every table and of every namespace's part.
 func (s *Snapshot) TableIndexes(fn func(*TableIndex) error) error { return each(s.v, tableIndex, fn) }
 
+// Databases calls fn for the row of every database.
+func (s *Snapshot) Databases(fn func(*structs.SQLDatabase) error) error {
+	return each(s.v, tableDatabases, fn)
+}
+
+// WriteDatabase writes a database of the snapshot as one SQLite file, once.
+func (s *Snapshot) WriteDatabase(d *structs.SQLDatabase, w io.Writer) error {
+	return s.sql.writeTo(d, w)
+}
+
 // Autopilot is the autopilot configuration, nil when none was ever set.
 func (s *Snapshot) Autopilot() *structs.AutopilotConfig { return s.v.autopilot(nil) }
 
@@ -65,7 +88,10 @@ func each[T any](v view, table string, fn func(*T) error) error {
 
 // Restorer fills a store that is being restored, in any order of rows. It keeps the rows it is given.
 // Rows keep their indexes. A row without its key is an error.
-type Restorer struct{ tx *memdb.Txn }
+type Restorer struct {
+	tx    *memdb.Txn
+	files *sqlFiles // nil in a store without databases
+}
 
 // Entry sets what Store.Index and Store.Time will be.
 func (r *Restorer) Entry(index uint64, t time.Time) error {
@@ -108,6 +134,17 @@ func (r *Restorer) LockDelay(row *LockDelay) error {
 // TableIndex adds the index of a table or of a namespace's part.
 func (r *Restorer) TableIndex(row *TableIndex) error {
 	return restoreRow(r, tableIndex, row)
+}
+
+// Database adds a database with its file, which is checked as a whole: a *structs.Error says what is wrong with it.
+func (r *Restorer) Database(row *structs.SQLDatabase, file io.Reader) error {
+	if r.files == nil {
+		return errNoSQL
+	}
+	if err := restoreRow(r, tableDatabases, row); err != nil {
+		return err
+	}
+	return sqldb.Install(filepath.Join(r.files.dir, databaseFile(row)), file)
 }
 
 // Autopilot sets the autopilot configuration.

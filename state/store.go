@@ -1,5 +1,6 @@
 // Package state is what a server knows: the replicated tables of key-value pairs, sessions, locks,
-// nodes, namespaces and settings, in memory, in go-memdb.
+// nodes, namespaces, settings and the list of databases, in memory, in go-memdb; and the databases
+// themselves, in SQLite files.
 //
 // Contract: one writer (the FSM) applies each Raft log entry as one transaction (Begin … Commit);
 // any number of readers see whole entries only. What a transaction does depends on the stamp, the
@@ -22,15 +23,17 @@ import (
 // Txn belong to one.
 type Store struct {
 	current atomic.Pointer[epoch]
+	dbs     databaseDir
 }
 
 // epoch is one life of the tables: Restore begins the next one.
 type epoch struct {
 	db      *memdb.MemDB
 	abandon chan struct{} // closed when the next epoch has begun
+	files   *sqlFiles     // nil in a store without databases
 }
 
-// New returns a store that is empty but for the default namespace.
+// New returns a store that is empty but for the default namespace. It keeps no databases before OpenDatabases.
 func New() *Store {
 	db := newDB()
 	tx := db.Txn(true)
@@ -71,16 +74,22 @@ func (s *Store) Time() time.Time { return time.Unix(0, s.view(nil).lastEntry().T
 // nil; readers see the old tables until then. Watches of the old tables fire afterwards.
 func (s *Store) Restore(load func(*Restorer) error) error {
 	db := newDB()
-	r := &Restorer{tx: db.Txn(true)}
+	files, err := s.dbs.next()
+	if err != nil {
+		return fmt.Errorf("restore state: %w", err)
+	}
+	r := &Restorer{tx: db.Txn(true), files: files}
 	defer r.tx.Abort() // does nothing after a commit
 	if err := load(r); err != nil {
+		files.close(true)
 		return fmt.Errorf("restore state: %w", err)
 	}
 	if first[structs.NamespaceInfo](nil, r.tx, tableNamespaces, indexID, []byte(structs.DefaultNamespace)) == nil {
 		insertDefaultNamespace(r.tx)
 	}
 	r.tx.Commit()
-	old := s.current.Swap(&epoch{db: db, abandon: make(chan struct{})})
+	old := s.current.Swap(&epoch{db: db, abandon: make(chan struct{}), files: files})
 	close(old.abandon)
+	old.files.close(true)
 	return nil
 }

@@ -25,6 +25,12 @@ type Txn struct {
 
 	recording bool
 	undo      []func()
+
+	seed     uint64
+	files    *sqlFiles            // nil in a store without databases
+	sql      map[string]*sqlWrite // databases that this entry wrote, by file
+	sqlOrder []*sqlWrite          // the same, in the order in which it met them
+	dropped  []*structs.SQLDatabase
 }
 
 type touchedTable struct {
@@ -45,6 +51,8 @@ func (s *Store) Begin(st structs.Stamp) *Txn {
 		now:     max(unixNano(st.Time), view{base}.lastEntry().Time),
 		kv:      map[string]*structs.KVPair{},
 		touched: map[touchedTable]bool{},
+		seed:    st.Seed,
+		files:   e.files,
 	}
 }
 
@@ -56,14 +64,30 @@ func unixNano(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// Commit makes the entry visible, moves Store.Index and Store.Time, and wakes watchers.
-func (t *Txn) Commit() {
+// Commit makes the entry visible, moves Store.Index and Store.Time, and wakes watchers. SQLite commits first, since it
+// can fail; go-memdb cannot. An error is a fault of this server's own, and the tables are as they were before.
+func (t *Txn) Commit() error {
+	for _, d := range t.dropped {
+		if err := t.files.pinForSnapshots(databaseFile(d)); err != nil {
+			return err
+		}
+	}
+	if err := t.commitSQL(); err != nil {
+		return err
+	}
 	t.writeIndexes()
 	t.tx.Commit()
+	for _, d := range t.dropped {
+		t.files.drop(d)
+	}
+	return nil
 }
 
 // Abort forgets the entry; after Commit it does nothing.
-func (t *Txn) Abort() { t.tx.Abort() }
+func (t *Txn) Abort() {
+	t.abortSQL()
+	t.tx.Abort()
+}
 
 // until is the moment d after this entry, which does not overflow.
 func (t *Txn) until(d time.Duration) int64 {

@@ -16,6 +16,8 @@ const (
 	CommandTombstoneReap                    // TombstoneReapRequest
 	CommandAutopilot                        // AutopilotRequest
 	CommandCluster                          // ClusterRequest; only where every server has FSMVersionCluster
+	CommandSQL                              // SQLRequest; only where every server has FSMVersionSQL
+	CommandSQLDatabase                      // SQLDatabaseRequest; as CommandSQL
 )
 
 // Command is one write, as an endpoint hands it to the batcher and as the FSM gets it back.

@@ -31,6 +31,7 @@ type SQLDatabaseOp string
 
 const (
 	SQLDatabaseCreate SQLDatabaseOp = "create" // refused when it exists
+	SQLDatabaseEnsure SQLDatabaseOp = "ensure" // created unless it exists, whatever its options are
 	SQLDatabaseDrop   SQLDatabaseOp = "drop"   // with everything in it
 )
 
@@ -110,6 +111,9 @@ type SQLRequest struct {
 	BytesMax int `codec:",omitempty"`
 }
 
+// SQLWorkMax is the WorkMax that a leader sets: about ten seconds of a core.
+const SQLWorkMax = 1_000_000_000
+
 // ConflictKeys implements Conflicter: none. Requests on one database may share an entry since each
 // runs after the one before it, and no row of a table carries the entry's index.
 func (r *SQLRequest) ConflictKeys() []string { return []string{} }
@@ -141,17 +145,22 @@ type SQLQueryRequest struct {
 	Freshness int64 `codec:",omitempty"`
 }
 
-// SQLChunk is a part of a query's reply. The first has Columns, the last Done.
+// SQLChunk is a part of a query's reply. The first has Begin, the last Done; they may be the same.
 type SQLChunk struct {
-	Columns []string `codec:",omitempty"`
-	Types   []string `codec:",omitempty"` // declared types, lower case, "" for an expression
-	Rows    []SQLRow `codec:",omitempty"`
-	Done    *SQLDone `codec:",omitempty"`
+	Begin *SQLBegin `codec:",omitempty"`
+	Rows  []SQLRow  `codec:",omitempty"`
+	Done  *SQLDone  `codec:",omitempty"`
+}
+
+// SQLBegin begins a query's reply.
+type SQLBegin struct {
+	QueryMeta // Index: that of the last entry which the rows are sure to show
+	Columns   []string
+	Types     []string // declared types, lower case, "" for an expression
 }
 
 // SQLDone ends a query's reply.
 type SQLDone struct {
-	QueryMeta
 	Rows    int64
 	Elapsed int64  // nanoseconds on the answering server
 	Err     *Error `codec:",omitempty"` // the rows before it are not the whole result

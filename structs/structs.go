@@ -31,7 +31,9 @@ const (
 	// ProtocolVersion counts changes of the RPC protocol.
 	ProtocolVersion = 1
 	// FSMVersion counts changes of what the FSM does with a committed entry.
-	FSMVersion = 2
+	FSMVersion = 3
 	// FSMVersionCluster is the first FSMVersion that knows CommandCluster.
 	FSMVersionCluster = 2
+	// FSMVersionSQL is the first FSMVersion that knows CommandSQL and CommandSQLDatabase.
+	FSMVersionSQL = 3
 )

@@ -59,6 +59,9 @@ func (s *Server) Apply(ctx context.Context, t structs.CommandType, body any) (an
 	if !s.IsLeader() {
 		return nil, 0, errNotLeader()
 	}
+	if err := s.mayPropose(t); err != nil {
+		return nil, 0, err
+	}
 	reply, index, err := s.apply(ctx, t, body)
 	if r, ok := body.(*structs.SessionRequest); ok && err == nil {
 		s.noteSession(r)

@@ -215,6 +215,10 @@ func (b *batcher) await(future raft.ApplyFuture) error {
 func (b *batcher) abandon() { close(b.abandonCh) }
 
 func deliver(waiting []*pending, future raft.ApplyFuture) {
+	if fault, ok := future.Response().(error); ok {
+		failAll(waiting, structs.Errorf(structs.KindUnknownResult, "this server has failed while applying the write; the others may have applied it: %v", fault))
+		return
+	}
 	results, ok := future.Response().([]structs.CommandResult)
 	if !ok || len(results) != len(waiting) {
 		failAll(waiting, fmt.Errorf("the fsm answered %T for %d commands", future.Response(), len(waiting)))

@@ -166,17 +166,13 @@ func (s *Server) ensureClusterID(ctx context.Context) error {
 	if _, c := s.store.Cluster(nil); c != nil {
 		return nil
 	}
-	conf, err := s.configuration()
+	old, err := s.olderThan(structs.FSMVersionCluster)
 	if err != nil {
 		return err
 	}
-	for _, srv := range conf.Servers {
-		if id := structs.NodeID(srv.ID); id != s.cfg.NodeID {
-			if m, ok := s.member(id); !ok || m.FSM < structs.FSMVersionCluster {
-				s.log.Debug("the cluster gets no id before all of its servers know of ids", "id", id, "fsm", m.FSM)
-				return nil
-			}
-		}
+	if old != "" {
+		s.log.Debug("the cluster gets no id before all of its servers know of ids", "id", old)
+		return nil
 	}
 	id := s.claims.belongsTo()
 	if id == "" {

@@ -40,6 +40,9 @@ func Recover(cfg Config, peers []RecoverPeer) error {
 		return err
 	}
 	defer s.logs.Close()
+	if err := s.openDatabases(); err != nil { // the snapshot that Recover writes holds them
+		return err
+	}
 	var conf raft.Configuration
 	for _, p := range peers {
 		suffrage := raft.Voter

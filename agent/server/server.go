@@ -63,6 +63,7 @@ type Server struct {
 	// leadingTerm is the Raft term in which this server leads and has brought the state up to date; 0 = it does not lead.
 	leadingTerm atomic.Uint64
 	limits      atomic.Pointer[rpc.Limits]
+	scratch     string // the directory of the databases of a server without a data directory, removed by Close
 	autoState   atomic.Pointer[autopilot.State]
 	reconcileCh chan struct{} // capacity 1: membership changed, look again
 	reloadCh    chan struct{} // capacity 1: state was replaced by a restore
@@ -124,6 +125,9 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 		}
 	}()
 	if err := s.claims.openCluster(s.cfg.DataDir); err != nil {
+		return err
+	}
+	if err := s.openDatabases(); err != nil {
 		return err
 	}
 	notifyCh := make(chan bool, 16)
@@ -202,6 +206,9 @@ func (s *Server) Close() error {
 		if err := s.logs.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close raft log: %w", err))
 		}
+	}
+	if err := s.closeDatabases(); err != nil {
+		errs = append(errs, fmt.Errorf("close databases: %w", err))
 	}
 	return errors.Join(errs...)
 }

@@ -89,7 +89,7 @@ func (s *Server) admit(ctx context.Context, m structs.Member) (ours bool, err er
 		return !s.strangers.has(m.ID), nil
 	}
 	refused := structs.RefusedServer{ID: m.ID, Node: m.Name, Address: serverAddress(m)}
-	if m.FSM < structs.FSMVersionCluster {
+	if m.FSM < s.fsmNeeded() {
 		refused.Reason = "its build is older than the state of this cluster"
 		s.refuse(refused, "upgrade debros on it")
 		return false, nil

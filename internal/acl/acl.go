@@ -20,6 +20,10 @@ type Authorizer interface {
 	// KVWritePrefix: may every key under the prefix, whatever its name, be deleted?
 	KVWritePrefix(ns structs.Namespace, prefix string) bool
 
+	// SQLRead and SQLWrite concern a database; writing includes creating and dropping it.
+	SQLRead(ns structs.Namespace, database string) bool
+	SQLWrite(ns structs.Namespace, database string) bool
+
 	// SessionRead and SessionWrite concern the sessions bound to a node.
 	SessionRead(ns structs.Namespace, node string) bool
 	SessionWrite(ns structs.Namespace, node string) bool
@@ -62,6 +66,8 @@ func (allowAll) KVRead(structs.Namespace, string) bool        { return true }
 func (allowAll) KVList(structs.Namespace, string) bool        { return true }
 func (allowAll) KVWrite(structs.Namespace, string) bool       { return true }
 func (allowAll) KVWritePrefix(structs.Namespace, string) bool { return true }
+func (allowAll) SQLRead(structs.Namespace, string) bool       { return true }
+func (allowAll) SQLWrite(structs.Namespace, string) bool      { return true }
 func (allowAll) SessionRead(structs.Namespace, string) bool   { return true }
 func (allowAll) SessionWrite(structs.Namespace, string) bool  { return true }
 func (allowAll) NamespaceRead(structs.Namespace) bool         { return true }

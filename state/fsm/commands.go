@@ -7,8 +7,9 @@ import (
 	"github.com/debros/debros/structs"
 )
 
-// applyCommand is the table of commands. An error means that the command cannot be applied by this
-// build at all; a refusal that is the same on every replica is in the result.
+// applyCommand is the table of commands. An error means that the command cannot be applied here, since
+// this build does not know it or this server's disk has failed; a refusal that is the same on every replica is in
+// the result.
 func applyCommand(tx *state.Txn, c *structs.Command) (structs.CommandResult, error) {
 	switch c.Type {
 	case structs.CommandNone:
@@ -31,6 +32,10 @@ func applyCommand(tx *state.Txn, c *structs.Command) (structs.CommandResult, err
 		return sure(c, tx.Autopilot)
 	case structs.CommandCluster:
 		return silent(c, tx.Cluster)
+	case structs.CommandSQL:
+		return risky(c, tx.SQL)
+	case structs.CommandSQLDatabase:
+		return fallible(c, tx.SQLDatabase)
 	}
 	return structs.CommandResult{}, fmt.Errorf("unknown command type %d: this server is older than the leader that wrote it", c.Type)
 }
@@ -48,6 +53,25 @@ func fallible[Req, Rep any](c *structs.Command, do func(*Req) (*Rep, *structs.Er
 	}
 	return structs.CommandResult{Reply: reply}, nil
 }
+
+// risky is a command that replies or refuses, or meets a fault of this server's own.
+func risky[Req, Rep any](c *structs.Command, do func(*Req) (*Rep, *structs.Error, error)) (structs.CommandResult, error) {
+	var fault error
+	result, err := fallible(c, func(req *Req) (*Rep, *structs.Error) {
+		reply, refusal, err := do(req)
+		fault = err
+		return reply, refusal
+	})
+	if fault != nil {
+		return structs.CommandResult{}, &localFault{fault}
+	}
+	return result, err
+}
+
+// localFault is an error that other servers need not meet.
+type localFault struct{ error }
+
+func (f *localFault) Unwrap() error { return f.error }
 
 // sure is a command that always replies.
 func sure[Req, Rep any](c *structs.Command, do func(*Req) *Rep) (structs.CommandResult, error) {

@@ -14,6 +14,7 @@ package fsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,6 +32,8 @@ type FSM struct {
 	store   *state.Store
 	logger  *slog.Logger
 	applied applied
+	onFault func(error)
+	fault   error // set once, by the goroutine that applies: nothing is applied after it
 }
 
 var _ raft.BatchingFSM = (*FSM)(nil)
@@ -44,6 +47,11 @@ func New(store *state.Store, logger *slog.Logger) *FSM {
 	f.applied.set(store.Index())
 	return f
 }
+
+// OnFault sets what is told, once, that this server's own disk kept it from applying an entry which the others may
+// have applied. The FSM then stands still at the entry before: whatever it answered would fork the replicas. It is
+// set before Raft starts; without it the FSM panics.
+func (f *FSM) OnFault(tell func(error)) { f.onFault = tell }
 
 // Store is the store that entries are applied to; it is the same one for the FSM's whole life.
 func (f *FSM) Store() *state.Store { return f.store }
@@ -61,7 +69,7 @@ func (f *FSM) WaitApplied(ctx context.Context, index uint64) error { return f.ap
 func (f *FSM) Apply(l *raft.Log) any { return f.apply(l) }
 
 // ApplyBatch implements raft.BatchingFSM. The response to a command entry is a []structs.CommandResult
-// with one result per command; to anything else nil.
+// with one result per command; after a fault of this server an error; to anything else nil.
 func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 	responses := make([]any, len(logs))
 	for i, l := range logs {
@@ -76,15 +84,33 @@ func (f *FSM) apply(l *raft.Log) any {
 		f.logger.Debug("skipped an entry that the state already holds", "index", l.Index, "applied", f.applied.get())
 		return nil
 	}
+	if f.fault != nil {
+		return f.fault
+	}
 	var response any
 	if l.Type == raft.LogCommand {
-		response = f.applyEntry(l)
+		results, err := f.applyEntry(l)
+		if err != nil {
+			return f.fail(l, err)
+		}
+		response = results
 	}
 	f.applied.set(l.Index) // after the commit: who waited for the index must find it in the store
 	return response
 }
 
-func (f *FSM) applyEntry(l *raft.Log) []structs.CommandResult {
+// fail stands still for good.
+func (f *FSM) fail(l *raft.Log, err error) error {
+	f.fault = fmt.Errorf("apply entry %d of term %d: %w", l.Index, l.Term, err)
+	if f.onFault == nil {
+		panic("fsm: " + f.fault.Error())
+	}
+	f.onFault(f.fault)
+	return f.fault
+}
+
+// applyEntry panics where no server of this build can apply the entry; its error is a fault of this one's disk.
+func (f *FSM) applyEntry(l *raft.Log) ([]structs.CommandResult, error) {
 	e, err := DecodeEntry(l.Data)
 	if err != nil {
 		panic(fmt.Sprintf("fsm: committed entry %d of term %d: %v", l.Index, l.Term, err))
@@ -93,16 +119,26 @@ func (f *FSM) applyEntry(l *raft.Log) []structs.CommandResult {
 	defer tx.Abort() // does nothing after the commit
 	results := make([]structs.CommandResult, len(e.Commands))
 	for i := range e.Commands {
-		if results[i], err = applyCommand(tx, &e.Commands[i]); err != nil {
+		results[i], err = applyCommand(tx, &e.Commands[i])
+		var fault *localFault
+		if errors.As(err, &fault) {
+			return nil, err
+		}
+		if err != nil {
 			panic(fmt.Sprintf("fsm: committed entry %d of term %d, command %d: %v", l.Index, l.Term, i, err))
 		}
 	}
-	tx.Commit()
-	return results
+	if err := tx.Commit(); err != nil {
+		return nil, err
+	}
+	return results, nil
 }
 
-// Snapshot implements raft.FSM: it takes an immutable view, which costs nothing.
+// Snapshot implements raft.FSM: it takes an immutable view, which costs next to nothing.
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
+	if f.fault != nil {
+		return nil, f.fault
+	}
 	return &snapshot{view: f.store.Snapshot(), applied: f.applied.get(), logger: f.logger}, nil
 }
 
@@ -111,7 +147,7 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 func (f *FSM) Restore(r io.ReadCloser) error {
 	var s Summary
 	err := f.store.Restore(func(to *state.Restorer) (err error) {
-		s, err = readStream(r, func(row any) error { return load(to, row) })
+		s, err = readStream(r, &loader{to: to})
 		return err
 	})
 	if err != nil {

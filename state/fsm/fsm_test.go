@@ -32,6 +32,9 @@ func TestEveryCommandRepliesWithItsType(t *testing.T) {
 		{command(t, structs.CommandTombstoneReap, &structs.TombstoneReapRequest{Index: 1}), isNil},
 		{command(t, structs.CommandAutopilot, &structs.AutopilotRequest{}), is[*structs.AutopilotReply]},
 		{command(t, structs.CommandCluster, &structs.ClusterRequest{ID: clusterA}), isNil},
+		{sql(t, "select 1"), is[*structs.SQLReply]},
+		{command(t, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{WriteOptions: ns, Op: structs.SQLDatabaseCreate,
+			Database: structs.SQLDatabase{Name: "d"}}), is[*structs.SQLDatabaseReply]},
 	} {
 		if got, want := c.command.Type, structs.CommandType(i); got != want {
 			t.Fatalf("case %d has command %d: the table of this test has a hole", i, got)
@@ -151,15 +154,15 @@ func TestWaitAppliedSeesItsEntryInTheStore(t *testing.T) {
 
 func TestWaitAppliedIsWokenByRestore(t *testing.T) {
 	data := stream(t, sample(t))
-	f := New(state.New(), nil)
+	f := New(newStore(t), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- f.WaitApplied(ctx, 26) }()
+	go func() { done <- f.WaitApplied(ctx, 28) }()
 	if err := f.Restore(nopCloser(data)); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil || f.AppliedIndex() != 26 {
+	if err := <-done; err != nil || f.AppliedIndex() != 28 {
 		t.Fatalf("%v, applied %d", err, f.AppliedIndex())
 	}
 }

@@ -33,6 +33,7 @@ func FuzzSnapshotRow(f *testing.F) {
 		recordTableIndex: &state.TableIndex{Table: "t"},
 		recordAutopilot:  &structs.AutopilotConfig{},
 		recordCluster:    &structs.ClusterInfo{ID: clusterA},
+		recordDatabase:   &structs.SQLDatabase{Namespace: "n", Name: "d", CreateIndex: 1},
 	} {
 		payload, err := structs.Encode(row)
 		if err != nil {
@@ -55,7 +56,7 @@ func sameVerdict(t *testing.T, data []byte) {
 	if verr != nil && !errors.Is(verr, ErrSnapshot) {
 		t.Fatalf("unmarked error %v", verr)
 	}
-	fsm := New(state.New(), nil)
+	fsm := New(newStore(t), nil)
 	if rerr := fsm.Restore(nopCloser(data)); (rerr == nil) != (verr == nil) {
 		t.Fatalf("Verify: %v, Restore: %v", verr, rerr)
 	}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"hash/crc32"
 	"io"
+	"path/filepath"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -60,10 +61,35 @@ func stream(t testing.TB, f *FSM) []byte {
 	return sink.Bytes()
 }
 
+// newStore is a store that keeps databases.
+func newStore(t testing.TB) *state.Store {
+	t.Helper()
+	s := state.New()
+	if err := s.OpenDatabases(filepath.Join(t.TempDir(), "sql")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.CloseDatabases(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// sql is a request of statements, each for itself.
+func sql(t testing.TB, statements ...string) structs.Command {
+	t.Helper()
+	r := &structs.SQLRequest{WriteOptions: structs.WriteOptions{Namespace: structs.DefaultNamespace}}
+	for _, s := range statements {
+		r.Statements = append(r.Statements, structs.SQLStatement{SQL: s})
+	}
+	return command(t, structs.CommandSQL, r)
+}
+
 // restored is a new FSM made of a stream.
 func restored(t testing.TB, data []byte) *FSM {
 	t.Helper()
-	f := New(state.New(), nil)
+	f := New(newStore(t), nil)
 	if err := f.Restore(io.NopCloser(bytes.NewReader(data))); err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +130,17 @@ func sample(t testing.TB) *FSM {
 	t.Helper()
 	f := sampleV1(t)
 	apply(t, f, 26, command(t, structs.CommandCluster, &structs.ClusterRequest{ID: clusterA}))
+	apply(t, f, 27, sql(t, "create table t(a)", "insert into t values(1)", "insert into t values('x')"))
+	apply(t, f, 28, command(t, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{
+		WriteOptions: structs.WriteOptions{Namespace: structs.DefaultNamespace}, Op: structs.SQLDatabaseCreate,
+		Database: structs.SQLDatabase{Name: "unused", PageBytes: 1024}}))
 	return f
 }
 
 // sampleV1 is an FSM with something in every table that the first builds had.
 func sampleV1(t testing.TB) *FSM {
 	t.Helper()
-	f := New(state.New(), nil)
+	f := New(newStore(t), nil)
 	ns := structs.WriteOptions{Namespace: structs.DefaultNamespace}
 	session := func(id string, op structs.SessionOp) structs.Command {
 		return command(t, structs.CommandSession, &structs.SessionRequest{WriteOptions: ns, Op: op, Session: structs.Session{

@@ -25,7 +25,7 @@ import (
 //
 //	type      1 byte   recordType
 //	length    4 bytes  of the payload, big endian, at most recordBytesMax
-//	payload            msgpack with fields by name
+//	payload            msgpack with fields by name, but for the bytes of a database's file
 //	crc32c    4 bytes  Castagnoli, big endian, of type, length and payload
 //
 // Nothing may follow the trailer, which carries the number of rows of each type and the SHA-256 of
@@ -52,17 +52,19 @@ var ErrSnapshot = errors.New("unusable snapshot")
 type recordType uint8
 
 const (
-	recordHeader     recordType = 1  // header
-	recordNamespace  recordType = 2  // structs.NamespaceInfo
-	recordNode       recordType = 3  // structs.Node
-	recordSession    recordType = 4  // structs.Session
-	recordKV         recordType = 5  // structs.KVPair
-	recordTombstone  recordType = 6  // state.Tombstone
-	recordLockDelay  recordType = 7  // state.LockDelay
-	recordAutopilot  recordType = 8  // structs.AutopilotConfig
-	recordTableIndex recordType = 9  // state.TableIndex
-	recordCluster    recordType = 10 // structs.ClusterInfo
-	recordTrailer    recordType = 255
+	recordHeader        recordType = 1  // header
+	recordNamespace     recordType = 2  // structs.NamespaceInfo
+	recordNode          recordType = 3  // structs.Node
+	recordSession       recordType = 4  // structs.Session
+	recordKV            recordType = 5  // structs.KVPair
+	recordTombstone     recordType = 6  // state.Tombstone
+	recordLockDelay     recordType = 7  // state.LockDelay
+	recordAutopilot     recordType = 8  // structs.AutopilotConfig
+	recordTableIndex    recordType = 9  // state.TableIndex
+	recordCluster       recordType = 10 // structs.ClusterInfo
+	recordDatabase      recordType = 11 // structs.SQLDatabase; its file follows, in chunks
+	recordDatabaseChunk recordType = 12 // bytes of that file as they are
+	recordTrailer       recordType = 255
 )
 
 // table names what a row record belongs to, for the trailer and for people.
@@ -86,6 +88,10 @@ func (t recordType) table() string {
 		return "table_indexes"
 	case recordCluster:
 		return "cluster"
+	case recordDatabase:
+		return "databases"
+	case recordDatabaseChunk:
+		return "database_chunks"
 	}
 	return fmt.Sprintf("type_%d", uint8(t))
 }

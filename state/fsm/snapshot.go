@@ -29,10 +29,10 @@ type Summary struct {
 }
 
 // Verify reads a whole snapshot stream, decodes and checks everything that Restore would, and keeps
-// nothing: a stream that Verify accepts is one that Restore accepts. An error wraps ErrSnapshot unless
+// nothing (databases pass through a temporary file): a stream that Verify accepts is one that Restore accepts. An error wraps ErrSnapshot unless
 // r itself failed.
 func Verify(r io.Reader) (Summary, error) {
-	s, err := readStream(r, func(any) error { return nil })
+	s, err := readStream(r, checker{})
 	if err != nil {
 		return Summary{}, fmt.Errorf("verify snapshot: %w", err)
 	}
@@ -61,8 +61,8 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	return nil
 }
 
-// Release implements raft.FSMSnapshot. The garbage collector does it.
-func (s *snapshot) Release() {}
+// Release implements raft.FSMSnapshot.
+func (s *snapshot) Release() { s.view.Release() }
 
 // writeStream writes the tables, each in key order, so that equal stores give equal streams.
 func writeStream(w io.Writer, v *state.Snapshot, applied uint64) (map[string]int, error) {
@@ -88,6 +88,7 @@ func writeStream(w io.Writer, v *state.Snapshot, applied uint64) (map[string]int
 			}
 			return nil
 		},
+		func() error { return writeDatabases(rw, v) },
 		func() error { return writeCluster(rw, v.Cluster()) },
 	} {
 		if err := table(); err != nil {
@@ -113,12 +114,7 @@ func CopyForCluster(w io.Writer, r io.Reader, c *structs.ClusterInfo) (Summary, 
 	if err != nil {
 		return Summary{}, fmt.Errorf("copy snapshot: %w", err)
 	}
-	s, err := readRecords(r, func(t recordType, payload []byte, _ any) error {
-		if t == recordCluster {
-			return nil
-		}
-		return rw.payload(t, payload)
-	})
+	s, err := readStream(r, copier{rw})
 	if err == nil {
 		err = writeCluster(rw, c)
 	}
@@ -135,27 +131,17 @@ func rows[T any](rw *recordWriter, t recordType) func(*T) error {
 	return func(row *T) error { return rw.row(t, row) }
 }
 
-// readStream checks a stream and gives each decoded row to visit.
-func readStream(r io.Reader, visit func(row any) error) (Summary, error) {
-	return readRecords(r, func(_ recordType, _ []byte, row any) error { return visit(row) })
-}
-
-// readRecords is readStream for who wants the bytes of each row as well.
-func readRecords(r io.Reader, visit func(t recordType, payload []byte, row any) error) (Summary, error) {
+// readStream checks a stream and gives what is in it to v.
+func readStream(r io.Reader, v visitor) (Summary, error) {
 	rr, err := newRecordReader(r)
 	if err != nil {
 		return Summary{}, err
 	}
 	var h *header
-	for {
-		t, payload, err := rr.next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return Summary{}, err
-		}
-		row, err := decodeRow(t, payload)
+	databases := map[string]bool{}
+	rec := rr.record()
+	for rec.err == nil {
+		row, err := decodeRow(rec.t, rec.payload)
 		if err != nil {
 			return Summary{}, fmt.Errorf("%w: %w", ErrSnapshot, err)
 		}
@@ -166,9 +152,25 @@ func readRecords(r io.Reader, visit func(t recordType, payload []byte, row any) 
 		if isHeader {
 			h = first
 		}
-		if err := visit(t, payload, row); err != nil {
+		d, ok := row.(*structs.SQLDatabase)
+		if !ok {
+			if err := v.row(rec.t, rec.payload, row); err != nil {
+				return Summary{}, err
+			}
+			rec = rr.record()
+			continue
+		}
+		name := fmt.Sprintf("%s of namespace %s", d.Name, d.Namespace)
+		if databases[name] {
+			return Summary{}, fmt.Errorf("%w: database %s is in it twice", ErrSnapshot, name)
+		}
+		databases[name] = true
+		if rec, err = readDatabase(rr, v, d); err != nil {
 			return Summary{}, err
 		}
+	}
+	if rec.err != io.EOF {
+		return Summary{}, rec.err
 	}
 	if h == nil {
 		return Summary{}, fmt.Errorf("%w: it has no header", ErrSnapshot)
@@ -200,6 +202,12 @@ func decodeRow(t recordType, payload []byte) (any, error) {
 		return decode(payload, func(*structs.AutopilotConfig) bool { return true })
 	case recordCluster:
 		return decode(payload, func(r *structs.ClusterInfo) bool { return r.ID.Valid() })
+	case recordDatabaseChunk:
+		return nil, errors.New("a piece of a database belongs to none")
+	case recordDatabase:
+		return decode(payload, func(r *structs.SQLDatabase) bool {
+			return structs.ValidNamespace(r.Namespace) && structs.ValidDatabase(r.Name)
+		})
 	}
 	return nil, fmt.Errorf("unknown record type %d: it was written by a newer build", t)
 }
@@ -213,31 +221,4 @@ func decode[T any](payload []byte, valid func(*T) bool) (any, error) {
 		return nil, fmt.Errorf("a %T lacks what it must have", row)
 	}
 	return row, nil
-}
-
-// load puts a row where it belongs.
-func load(to *state.Restorer, row any) error {
-	switch row := row.(type) {
-	case *header:
-		return to.Entry(row.Index, time.Unix(0, row.Time))
-	case *structs.NamespaceInfo:
-		return to.Namespace(row)
-	case *structs.Node:
-		return to.Node(row)
-	case *structs.Session:
-		return to.Session(row)
-	case *structs.KVPair:
-		return to.KV(row)
-	case *state.Tombstone:
-		return to.Tombstone(row)
-	case *state.LockDelay:
-		return to.LockDelay(row)
-	case *state.TableIndex:
-		return to.TableIndex(row)
-	case *structs.AutopilotConfig:
-		return to.Autopilot(row)
-	case *structs.ClusterInfo:
-		return to.Cluster(row)
-	}
-	return fmt.Errorf("a %T has no table", row)
 }

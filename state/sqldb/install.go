@@ -15,7 +15,8 @@ import (
 
 // Install puts a file that Pin.WriteTo wrote, or that a user brought, in the place of the database at path, which
 // must not be open. It is checked as a whole before anything is replaced: a file that is no sound database is a
-// *structs.Error, and harms nothing. A crash leaves the old file, none, or the new one; none is a database at index 0.
+// *structs.Error, and harms nothing. A crash of the process leaves the old file, none, or the new one; none is a database at
+// index 0. Nothing is synced, as with every write here: after a power loss no file is trusted.
 func Install(path string, r io.Reader) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".install-*")
 	if err != nil {
@@ -33,9 +34,6 @@ func Install(path string, r io.Reader) (err error) {
 	if err := examine(f.Name()); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("install database %s: %w", path, err)
-	}
 	// The old file's log must not meet the new file, nor the old file be without its log.
 	if err := removeDatabase(path); err != nil {
 		return err
@@ -43,7 +41,7 @@ func Install(path string, r io.Reader) (err error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return fmt.Errorf("install database: %w", err)
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 // Remove deletes the database at path, which must not be open.
@@ -58,18 +56,6 @@ func removeDatabase(path string) error {
 		}
 	}
 	return all
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return nil
 }
 
 func unsound(format string, args ...any) *structs.Error {

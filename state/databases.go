@@ -1,0 +1,146 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/debros/debros/structs"
+)
+
+func databasesSchema() *memdb.TableSchema { return table(tableDatabases, databaseID) }
+
+func databaseID(r *structs.SQLDatabase) []byte {
+	if r.Namespace == "" || r.Name == "" {
+		return nil
+	}
+	return joinKey(string(r.Namespace), r.Name)
+}
+
+// databaseFile names a database's file. The index at which it was made keeps a database apart from an
+// earlier one of the same name, whose file may still be read.
+func databaseFile(r *structs.SQLDatabase) string {
+	return fmt.Sprintf("%s.%s.%d.db", r.Namespace, r.Name, r.CreateIndex)
+}
+
+func (v view) database(ws memdb.WatchSet, ns structs.Namespace, name string) *structs.SQLDatabase {
+	return first[structs.SQLDatabase](ws, v.tx, tableDatabases, indexID, joinKey(string(ns), name))
+}
+
+// SQLDatabase creates or drops a database. Errors: KindInvalid for a name that cannot be one, KindNotFound
+// for a namespace or, when dropping, a database that does not exist, KindConflict for creating one that does.
+func (t *Txn) SQLDatabase(r *structs.SQLDatabaseRequest) (*structs.SQLDatabaseReply, *structs.Error) {
+	ns, name := r.Namespace, r.Database.Name
+	if !structs.ValidDatabase(name) {
+		return nil, structs.Errorf(structs.KindInvalid, "invalid database name %q", name).
+			WithHint("1 to 63 of a-z, 0-9, _ and -, beginning with a letter or a digit")
+	}
+	if refusal := t.needNamespace(ns); refusal != nil {
+		return nil, refusal
+	}
+	old := t.view().database(nil, ns, name)
+	reply := &structs.SQLDatabaseReply{}
+	reply.Index = t.index
+	switch r.Op {
+	case structs.SQLDatabaseCreate, structs.SQLDatabaseEnsure:
+		if old != nil && r.Op == structs.SQLDatabaseEnsure {
+			reply.Database = *old
+			break
+		}
+		if old != nil {
+			return nil, structs.Errorf(structs.KindConflict, "database %q already exists", name)
+		}
+		d := r.Database
+		d.Namespace = ns
+		reply.Database = *t.createDatabase(d)
+	case structs.SQLDatabaseDrop:
+		if old == nil {
+			return nil, noDatabase(name)
+		}
+		t.dropDatabase(old)
+		reply.Database = *old
+	default:
+		return nil, structs.Errorf(structs.KindInvalid, "unknown database operation %q", r.Op)
+	}
+	return reply, nil
+}
+
+func noDatabase(name string) *structs.Error {
+	return structs.Errorf(structs.KindNotFound, "database %q does not exist", name).
+		WithHint("create it first, or name another one; `debros sql databases` lists them")
+}
+
+func (t *Txn) createDatabase(d structs.SQLDatabase) *structs.SQLDatabase {
+	d.CreateIndex, d.ModifyIndex = t.index, t.index
+	replace(t, tableDatabases, nil, &d)
+	t.touch(tableDatabases, d.Namespace)
+	return &d
+}
+
+// dropDatabase takes the row away at once and the file when the entry is committed and nobody reads it any more.
+func (t *Txn) dropDatabase(d *structs.SQLDatabase) {
+	replace(t, tableDatabases, d, nil)
+	t.touch(tableDatabases, d.Namespace)
+	t.dropped = append(t.dropped, d)
+	t.onUndo(func() { t.dropped = t.dropped[:len(t.dropped)-1] })
+}
+
+// databaseToWrite is the row of a database that this entry writes, now marked as changed by it. The default one
+// comes with its first write.
+func (t *Txn) databaseToWrite(ns structs.Namespace, name string) (*structs.SQLDatabase, *structs.Error) {
+	if name == "" {
+		name = structs.DefaultDatabase
+	}
+	if refusal := t.needNamespace(ns); refusal != nil {
+		return nil, refusal
+	}
+	old := t.view().database(nil, ns, name)
+	switch {
+	case old == nil && name != structs.DefaultDatabase:
+		return nil, noDatabase(name)
+	case old == nil:
+		return t.createDatabase(structs.SQLDatabase{Namespace: ns, Name: name}), nil
+	case old.ModifyIndex == t.index:
+		return old, nil
+	}
+	d := *old
+	d.ModifyIndex = t.index
+	replace(t, tableDatabases, old, &d)
+	t.touch(tableDatabases, ns)
+	return &d, nil
+}
+
+// HasDatabases reports whether there is any database.
+func (s *Store) HasDatabases() bool {
+	for range scan[structs.SQLDatabase](nil, s.view(nil).tx, tableDatabases, indexID, nil) {
+		return true
+	}
+	return false
+}
+
+// SQLDatabaseGet returns a database's row, nil when it does not exist (the default one: while nothing was
+// written to it); the index is its ModifyIndex, or the table's when it is missing.
+func (s *Store) SQLDatabaseGet(ws memdb.WatchSet, ns structs.Namespace, name string) (uint64, *structs.SQLDatabase) {
+	v := s.view(ws)
+	if d := v.database(ws, ns, name); d != nil {
+		return d.ModifyIndex, d
+	}
+	return v.tableIndex(tableDatabases, ns), nil
+}
+
+// SQLDatabaseList returns the databases of a namespace in the order of their names, those after after, limit at
+// most (0 = all); more says whether others follow.
+func (s *Store) SQLDatabaseList(ws memdb.WatchSet, ns structs.Namespace, after string, limit int) (index uint64, list []*structs.SQLDatabase, more bool) {
+	v := s.view(ws)
+	for d := range scan[structs.SQLDatabase](ws, v.tx, tableDatabases, indexID, joinKey(string(ns), "")) {
+		if d.Name <= after {
+			continue
+		}
+		if limit > 0 && len(list) == limit {
+			more = true
+			break
+		}
+		list = append(list, d)
+	}
+	return v.tableIndex(tableDatabases, ns), list, more
+}

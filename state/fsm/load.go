@@ -1,0 +1,83 @@
+package fsm
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/debros/debros/state"
+	"github.com/debros/debros/structs"
+)
+
+// visitor is given what is in a snapshot stream, in its order.
+type visitor interface {
+	// row gets a row, also in the form that it has in the stream.
+	row(t recordType, payload []byte, row any) error
+	// database gets the row of a database and its file. A *structs.Error says that the file is no sound database.
+	database(d *structs.SQLDatabase, file io.Reader) error
+}
+
+// checker is the visitor that keeps nothing.
+type checker struct{}
+
+func (checker) row(recordType, []byte, any) error { return nil }
+
+func (checker) database(_ *structs.SQLDatabase, file io.Reader) error {
+	return state.CheckDatabase(file)
+}
+
+// copier is the visitor that writes everything but the cluster's row to another stream.
+type copier struct{ rw *recordWriter }
+
+func (c copier) row(t recordType, payload []byte, _ any) error {
+	if t == recordCluster {
+		return nil
+	}
+	return c.rw.payload(t, payload)
+}
+
+func (c copier) database(d *structs.SQLDatabase, file io.Reader) error {
+	if err := c.rw.row(recordDatabase, d); err != nil {
+		return err
+	}
+	chunks := &chunkWriter{rw: c.rw}
+	if err := state.CheckDatabase(io.TeeReader(file, chunks)); err != nil {
+		return err
+	}
+	return chunks.flush()
+}
+
+// loader is the visitor that fills a store.
+type loader struct{ to *state.Restorer }
+
+func (l *loader) database(d *structs.SQLDatabase, file io.Reader) error {
+	return l.to.Database(d, file)
+}
+
+// row implements visitor: it puts a row where it belongs.
+func (l *loader) row(_ recordType, _ []byte, row any) error {
+	to := l.to
+	switch row := row.(type) {
+	case *header:
+		return to.Entry(row.Index, time.Unix(0, row.Time))
+	case *structs.NamespaceInfo:
+		return to.Namespace(row)
+	case *structs.Node:
+		return to.Node(row)
+	case *structs.Session:
+		return to.Session(row)
+	case *structs.KVPair:
+		return to.KV(row)
+	case *state.Tombstone:
+		return to.Tombstone(row)
+	case *state.LockDelay:
+		return to.LockDelay(row)
+	case *state.TableIndex:
+		return to.TableIndex(row)
+	case *structs.AutopilotConfig:
+		return to.Autopilot(row)
+	case *structs.ClusterInfo:
+		return to.Cluster(row)
+	}
+	return fmt.Errorf("a %T has no table", row)
+}

@@ -1,0 +1,121 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/debros/debros/state/sqldb"
+	"github.com/debros/debros/structs"
+)
+
+// sqlSnapshot is the databases as they are at one moment. Pinning each of them at that moment would hold up the
+// FSM for as long as thousands of files take to open; so a database is pinned by who comes first: the
+// writer before it changes it, or the reader when its turn has come. Until one of them does, it is unchanged.
+type sqlSnapshot struct {
+	files *sqlFiles
+	pins  map[string]*sqlPin // by file name; the map itself does not change
+}
+
+// sqlPin is one database of a snapshot.
+type sqlPin struct {
+	row  *structs.SQLDatabase
+	once sync.Once
+	file *sqlFile // after once
+	pin  *sqldb.Pin
+	err  error
+}
+
+// snapshot begins one; release must end it.
+func (s *sqlFiles) snapshot(v view) *sqlSnapshot {
+	if s == nil {
+		return nil
+	}
+	snap := &sqlSnapshot{files: s, pins: map[string]*sqlPin{}}
+	for d := range scan[structs.SQLDatabase](nil, v.tx, tableDatabases, indexID, nil) {
+		snap.pins[databaseFile(d)] = &sqlPin{row: d}
+	}
+	s.mu.Lock()
+	s.snaps[snap] = true
+	s.mu.Unlock()
+	return snap
+}
+
+// pinForSnapshots keeps the present state of a database, by its file's name, for the snapshots that have not read it yet.
+func (s *sqlFiles) pinForSnapshots(name string) error {
+	s.mu.Lock()
+	var pins []*sqlPin
+	for snap := range s.snaps {
+		if p := snap.pins[name]; p != nil {
+			pins = append(pins, p)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range pins {
+		p.take(s)
+		if p.err != nil && !errors.Is(p.err, errReplaced) { // that one: the snapshot has just ended
+			return p.err
+		}
+	}
+	return nil
+}
+
+// take pins the database, once.
+func (p *sqlPin) take(files *sqlFiles) {
+	p.once.Do(func() {
+		f, err := files.acquire(p.row)
+		if err != nil {
+			p.err = err
+			return
+		}
+		pin, err := f.db.Pin(context.Background())
+		if err != nil {
+			files.release(f)
+			p.err = fmt.Errorf("pin database %s of namespace %s: %w", p.row.Name, p.row.Namespace, err)
+			return
+		}
+		p.file, p.pin = f, pin
+	})
+}
+
+// letGo ends the pin; a later take does nothing.
+func (p *sqlPin) letGo(files *sqlFiles) {
+	p.once.Do(func() { p.err = errReplaced })
+	if p.pin != nil {
+		p.pin.Release()
+		files.release(p.file)
+		p.pin, p.file = nil, nil
+	}
+}
+
+// writeTo writes one database as a file and lets go of it.
+func (snap *sqlSnapshot) writeTo(d *structs.SQLDatabase, w io.Writer) error {
+	if snap == nil {
+		return errNoSQL
+	}
+	p := snap.pins[databaseFile(d)]
+	p.take(snap.files)
+	if p.err != nil {
+		return p.err
+	}
+	defer p.letGo(snap.files)
+	if _, err := p.pin.WriteTo(w); err != nil {
+		return fmt.Errorf("copy database %s of namespace %s: %w", d.Name, d.Namespace, err)
+	}
+	return nil
+}
+
+// release ends the snapshot. It may be called twice, not beside writeTo.
+func (snap *sqlSnapshot) release() {
+	if snap == nil {
+		return
+	}
+	snap.files.mu.Lock()
+	delete(snap.files.snaps, snap)
+	snap.files.mu.Unlock()
+	for _, p := range snap.pins {
+		p.letGo(snap.files)
+	}
+}

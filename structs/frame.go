@@ -1,0 +1,54 @@
+package structs
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A stream of values, such as a query's reply, is frames one after the other: the length of the payload, 4 bytes,
+// big endian, and the payload, a value in msgpack.
+const (
+	frameHeaderBytes = 4
+	// FrameBytesMax bounds a frame, so that a lying length costs no memory.
+	FrameBytesMax = 32 << 20
+)
+
+// ErrFrame is in the chain of ReadFrame's errors about the bytes, not of those of the reader.
+var ErrFrame = errors.New("bad frame")
+
+// AppendFrame encodes v as a frame behind b.
+func AppendFrame(b []byte, v any) ([]byte, error) {
+	payload, err := Encode(v)
+	if err != nil {
+		return nil, err
+	}
+	if len(payload) > FrameBytesMax {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrFrame, len(payload), FrameBytesMax)
+	}
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(payload))), payload...), nil
+}
+
+// ReadFrame decodes the next frame into v. io.EOF means that the stream ended between two frames.
+func ReadFrame(r io.Reader, v any) error {
+	var head [frameHeaderBytes]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > FrameBytesMax {
+		return fmt.Errorf("%w: it claims %d bytes, the limit is %d", ErrFrame, n, FrameBytesMax)
+	}
+	payload := make([]byte, n)
+	if _, err := io.ReadFull(r, payload); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	if err := Decode(payload, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrFrame, err)
+	}
+	return nil
+}
