@@ -81,12 +81,14 @@ type Limits struct {
 	ValueBytesMax int // of one value; 0 = structs.ValueBytesMaxDefault
 	TxnOpsMax     int // operations of one transaction; 0 = TxnOpsMaxDefault
 	TxnBytesMax   int // keys and values of one transaction together; 0 = TxnBytesMaxDefault
+	SQLBytesMax   int // statements and arguments of one SQL request together; 0 = SQLBytesMaxDefault
 }
 
 // Defaults of Limits.
 const (
 	TxnOpsMaxDefault   = 128     // Consul's clients split at 64 or 128
 	TxnBytesMaxDefault = 1 << 20 // what the batcher puts into one log entry
+	SQLBytesMaxDefault = 4 << 20 // a request that is larger than the batcher's bound has an entry to itself
 )
 
 // withDefaults fills the fields that are zero.
@@ -99,6 +101,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.TxnBytesMax <= 0 {
 		l.TxnBytesMax = TxnBytesMaxDefault
+	}
+	if l.SQLBytesMax <= 0 {
+		l.SQLBytesMax = SQLBytesMaxDefault
 	}
 	return l
 }

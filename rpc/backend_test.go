@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -40,8 +41,17 @@ type testBackend struct {
 
 func newTestBackend(t testing.TB) *testBackend {
 	t.Helper()
+	store := state.New()
+	if err := store.OpenDatabases(filepath.Join(t.TempDir(), "sql")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.CloseDatabases(); err != nil {
+			t.Error(err)
+		}
+	})
 	b := &testBackend{
-		fsm: fsm.New(state.New(), nil), shutdown: make(chan struct{}), index: 100, may: acl.AllowAll(),
+		fsm: fsm.New(store, nil), shutdown: make(chan struct{}), index: 100, may: acl.AllowAll(),
 	}
 	b.apply(t, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeUpsert, Node: structs.Node{
 		ID: "n1", Name: "n1", Address: "127.0.0.1", Datacenter: "dc1", Role: structs.RoleServer, Status: structs.NodeAlive,
@@ -255,6 +265,8 @@ func (denyAll) KVRead(structs.Namespace, string) bool        { return false }
 func (denyAll) KVList(structs.Namespace, string) bool        { return false }
 func (denyAll) KVWrite(structs.Namespace, string) bool       { return false }
 func (denyAll) KVWritePrefix(structs.Namespace, string) bool { return false }
+func (denyAll) SQLRead(structs.Namespace, string) bool       { return false }
+func (denyAll) SQLWrite(structs.Namespace, string) bool      { return false }
 func (denyAll) SessionRead(structs.Namespace, string) bool   { return false }
 func (denyAll) SessionWrite(structs.Namespace, string) bool  { return false }
 func (denyAll) NamespaceRead(structs.Namespace) bool         { return false }

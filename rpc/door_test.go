@@ -47,6 +47,9 @@ func goodRequests(sess string) map[string]any {
 		"Operator.AutopilotGet":       &structs.QueryRequest{},
 		"Operator.AutopilotSet":       &structs.AutopilotRequest{Config: structs.AutopilotConfig{LastContactThreshold: time.Second}},
 		"Operator.AutopilotHealth":    &structs.QueryRequest{},
+		"SQL.Execute":                 &structs.SQLRequest{Statements: []structs.SQLStatement{{SQL: "select 1"}}},
+		"SQL.ApplyDatabase":           &structs.SQLDatabaseRequest{Op: structs.SQLDatabaseEnsure, Database: structs.SQLDatabase{Name: "d"}},
+		"SQL.Databases":               &structs.SQLDatabaseListRequest{},
 	}
 }
 
@@ -98,6 +101,7 @@ func TestEveryMethodAsksTheAuthorizer(t *testing.T) {
 	requests := goodRequests(newSessionOn(t, b))
 	b.set(t, "t", "secret")
 	b.set(t, "k", "secret")
+	b.sql(t, "create table secret(a)")
 	b.may = denyAll{}
 	b.applied = nil
 	open := map[string]bool{ // see statusMethods and catalogDatacenters
@@ -125,6 +129,10 @@ func TestEveryMethodAsksTheAuthorizer(t *testing.T) {
 		case *structs.NamespaceListReply:
 			if len(r.Namespaces) != 0 {
 				t.Errorf("%s shows namespaces", m.Name)
+			}
+		case *structs.SQLDatabaseListReply:
+			if len(r.Databases) != 0 {
+				t.Errorf("%s shows databases", m.Name)
 			}
 		default:
 			t.Errorf("%s answered without a right: %+v", m.Name, rep)

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/debros/debros/internal/acl"
 	"github.com/debros/debros/rpc/transport"
@@ -19,7 +21,7 @@ func Methods(b Backend) []transport.Method {
 	var all []transport.Method
 	for _, group := range [][]transport.Method{
 		s.kvMethods(), s.txnMethods(), s.sessionMethods(), s.namespaceMethods(),
-		s.catalogMethods(), s.statusMethods(), s.operatorMethods(),
+		s.catalogMethods(), s.statusMethods(), s.operatorMethods(), s.sqlMethods(),
 	} {
 		all = append(all, group...)
 	}
@@ -27,9 +29,11 @@ func Methods(b Backend) []transport.Method {
 }
 
 // Streams are all endpoints that carry bytes without end: "Snapshot.Save" writes an archive to out
-// and nothing else, "Snapshot.Restore" reads one from in and writes nothing.
+// and nothing else, "Snapshot.Restore" reads one from in and writes nothing, "SQL.Query" writes frames of
+// structs.SQLChunk to out.
 func Streams(b Backend) []transport.StreamMethod {
-	return (&service{b: b}).snapshotStreams()
+	s := &service{b: b}
+	return append(s.snapshotStreams(), s.sqlStreams()...)
 }
 
 // call is one request that passed the door: it is for this server, and its token is known.
@@ -85,6 +89,28 @@ func readLeader[Req, Rep any, PReq queryPtr[Req], PRep metaPtr[Rep]](
 		s.stamp(m)
 		return nil
 	})
+}
+
+// streamOf makes a stream method of a read that any server may answer; with structs.Leader it goes to the leader.
+func streamOf[Req any, PReq queryPtr[Req]](
+	s *service, name string, f func(ctx context.Context, c call, req *Req, out io.Writer) error,
+) transport.StreamMethod {
+	return transport.StreamMethod{
+		Name: name,
+		New:  func() any { return new(Req) },
+		Handle: func(ctx context.Context, req any, in io.Reader, out io.Writer) error {
+			r, ok := req.(*Req)
+			if !ok {
+				return fmt.Errorf("%s: unexpected request %T", name, req)
+			}
+			o := PReq(r).Query()
+			c, done, err := s.enterStream(ctx, name, o, o.Consistency == structs.Leader, req, in, out)
+			if done || err != nil {
+				return err
+			}
+			return f(ctx, c, r, out)
+		},
+	}
 }
 
 // write makes a method of a write: it goes to the leader, passed on at most once.

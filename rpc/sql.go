@@ -1,0 +1,305 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/debros/debros/rpc/transport"
+	"github.com/debros/debros/state"
+	"github.com/debros/debros/structs"
+)
+
+// Bounds of SQL requests. What a statement may compute and return is part of the command, so that every replica
+// stops at the same place; it is set by whoever proposes it.
+const (
+	sqlStatementsMax = 100_000
+	sqlGuardsMax     = 1_000
+	sqlRowsMax       = 100_000 // of RETURNING; a query streams as many as there are
+	sqlRowBytesMax   = 16 << 20
+	requestIDMax     = 128
+	// sqlChunkBytes is how much of a query's result is gathered before it is sent on.
+	sqlChunkBytes = 64 << 10
+)
+
+func (s *service) sqlMethods() []transport.Method {
+	return []transport.Method{
+		write(s, "SQL.Execute", s.sqlExecute),
+		write(s, "SQL.ApplyDatabase", s.sqlApplyDatabase),
+		read(s, "SQL.Databases", s.sqlDatabases),
+	}
+}
+
+func (s *service) sqlStreams() []transport.StreamMethod {
+	return []transport.StreamMethod{streamOf(s, "SQL.Query", s.sqlQuery)}
+}
+
+func (s *service) sqlExecute(ctx context.Context, c call, req *structs.SQLRequest, rep *structs.SQLReply) error {
+	if err := checkDatabase(&req.Database); err != nil {
+		return err
+	}
+	if !c.may.SQLWrite(c.ns, req.Database) {
+		return denied("sql:write", req.Database)
+	}
+	if err := checkSQL(req, s.b.Limits().withDefaults()); err != nil {
+		return err
+	}
+	r, index, err := propose[structs.SQLReply](ctx, s, structs.CommandSQL, &structs.SQLRequest{
+		WriteOptions: logged(c), Database: req.Database, Statements: req.Statements, Transaction: req.Transaction,
+		Guards: req.Guards, RequestID: req.RequestID,
+		WorkMax: structs.SQLWorkMax, RowsMax: sqlRowsMax, BytesMax: sqlRowBytesMax,
+	})
+	if err != nil {
+		return err
+	}
+	*rep = *r
+	rep.Index = index
+	return nil
+}
+
+// checkDatabase gives a request a real database.
+func checkDatabase(name *string) error {
+	if *name == "" {
+		*name = structs.DefaultDatabase
+	}
+	if !structs.ValidDatabase(*name) {
+		return structs.Errorf(structs.KindInvalid, "invalid database name %q", clip(*name)).
+			WithHint("1 to 63 of a-z, 0-9, _ and -, beginning with a letter or a digit")
+	}
+	return nil
+}
+
+// checkSQL refuses what cannot be proposed; what the statements say is for the database to judge.
+func checkSQL(req *structs.SQLRequest, lim Limits) error {
+	switch {
+	case len(req.Statements) == 0:
+		return structs.Errorf(structs.KindInvalid, "the request has no statements")
+	case len(req.Statements) > sqlStatementsMax:
+		return structs.Errorf(structs.KindTooLarge, "the request has %d statements; the limit is %d", len(req.Statements), sqlStatementsMax).
+			WithHint("send it in parts")
+	case len(req.Guards) > sqlGuardsMax:
+		return structs.Errorf(structs.KindTooLarge, "the request has %d guards; the limit is %d", len(req.Guards), sqlGuardsMax)
+	case len(req.RequestID) > requestIDMax || !printable(req.RequestID):
+		return structs.Errorf(structs.KindInvalid, "the request_id must be at most %d bytes that print", requestIDMax)
+	}
+	size := 0
+	for i := range req.Statements {
+		if err := checkStatement(fmt.Sprintf("statement %d", i+1), &req.Statements[i], &size); err != nil {
+			return err
+		}
+	}
+	for i := range req.Guards {
+		if err := checkStatement(fmt.Sprintf("guard %d", i+1), &req.Guards[i].SQLStatement, &size); err != nil {
+			return err
+		}
+	}
+	if size > lim.SQLBytesMax {
+		return structs.Errorf(structs.KindTooLarge, "the request is too large: its statements and arguments are %d bytes, the limit is %d bytes (limits.sql_bytes_max)",
+			size, lim.SQLBytesMax).WithHint("send it in parts")
+	}
+	return nil
+}
+
+// checkStatement refuses arguments that no database could decode and adds the statement's size up.
+func checkStatement(what string, st *structs.SQLStatement, size *int) error {
+	*size += len(st.SQL) + len(st.Args)
+	values := 0
+	for rest := st.Args; len(rest) > 0; values++ {
+		var err error
+		if _, rest, err = rest.Next(); err != nil {
+			return structs.Errorf(structs.KindInvalid, "the arguments of %s cannot be read: %v", what, err)
+		}
+	}
+	if len(st.Names) > 0 && len(st.Names) != values {
+		return structs.Errorf(structs.KindInvalid, "the %d arguments of %s have %d names", values, what, len(st.Names))
+	}
+	for _, n := range st.Names {
+		*size += len(n)
+	}
+	return nil
+}
+
+func (s *service) sqlApplyDatabase(ctx context.Context, c call, req *structs.SQLDatabaseRequest, rep *structs.SQLDatabaseReply) error {
+	d := structs.SQLDatabase{Name: req.Database.Name, PageBytes: req.Database.PageBytes, DoubleQuotedStrings: req.Database.DoubleQuotedStrings, ForeignKeys: req.Database.ForeignKeys}
+	if err := checkDatabase(&d.Name); err != nil {
+		return err
+	}
+	if !c.may.SQLWrite(c.ns, d.Name) {
+		return denied("sql:write", d.Name)
+	}
+	switch req.Op {
+	case structs.SQLDatabaseCreate, structs.SQLDatabaseEnsure:
+		if p := d.PageBytes; p != 0 && (p < 512 || p > 65536 || p&(p-1) != 0) {
+			return structs.Errorf(structs.KindInvalid, "invalid page size %d", p).WithHint("a power of two from 512 to 65536, or 0 for the default")
+		}
+	case structs.SQLDatabaseDrop:
+		d = structs.SQLDatabase{Name: d.Name}
+	default:
+		return structs.Errorf(structs.KindInvalid, "unknown database operation %q", clip(string(req.Op)))
+	}
+	r, index, err := propose[structs.SQLDatabaseReply](ctx, s, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{
+		WriteOptions: logged(c), Op: req.Op, Database: d,
+	})
+	if err != nil {
+		return err
+	}
+	*rep = *r
+	rep.Index = index
+	return nil
+}
+
+func (s *service) sqlDatabases(ctx context.Context, c call, req *structs.SQLDatabaseListRequest, rep *structs.SQLDatabaseListReply) error {
+	if req.Name != "" {
+		if err := checkDatabase(&req.Name); err != nil {
+			return err
+		}
+	}
+	after, err := decodeToken(req.NextToken, "")
+	if err != nil {
+		return err
+	}
+	var rows []*structs.SQLDatabase
+	err = s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
+		rows, rep.NextToken = nil, ""
+		if req.Name != "" {
+			idx, d := s.b.State().SQLDatabaseGet(ws, c.ns, req.Name)
+			if d != nil && c.may.SQLRead(c.ns, d.Name) {
+				rows = append(rows, d)
+			}
+			return idx, len(rows) > 0
+		}
+		idx, rows, rep.NextToken = pager[*structs.SQLDatabase]{
+			fetch: func(after string, limit int) (uint64, []*structs.SQLDatabase, bool) {
+				return s.b.State().SQLDatabaseList(ws, c.ns, after, limit)
+			},
+			key: func(d *structs.SQLDatabase) string { return d.Name },
+			see: func(d *structs.SQLDatabase) bool { return c.may.SQLRead(c.ns, d.Name) },
+		}.page(perPage(&req.QueryOptions), after)
+		return idx, len(rows) > 0
+	})
+	if err != nil {
+		return err
+	}
+	rep.Databases = make([]*structs.SQLDatabaseInfo, 0, len(rows))
+	for _, d := range rows {
+		info, err := s.b.State().SQLDatabaseInfo(ctx, d)
+		if err != nil {
+			return err
+		}
+		rep.Databases = append(rep.Databases, info)
+	}
+	return nil
+}
+
+// sqlQuery streams the rows of one statement. An error before the first row is the stream's; a later one is in the
+// last chunk, which tells that the rows are not all there are.
+func (s *service) sqlQuery(ctx context.Context, c call, req *structs.SQLQueryRequest, out io.Writer) error {
+	start := time.Now()
+	if err := checkDatabase(&req.Database); err != nil {
+		return err
+	}
+	if !c.may.SQLRead(c.ns, req.Database) {
+		return denied("sql:read", req.Database)
+	}
+	size := 0
+	if err := checkStatement("the statement", &req.SQLStatement, &size); err != nil {
+		return err
+	}
+	if lim := s.b.Limits().withDefaults().SQLBytesMax; size > lim {
+		return structs.Errorf(structs.KindTooLarge, "the statement is too large: it has %d bytes, the limit is %d bytes (limits.sql_bytes_max)", size, lim)
+	}
+	if err := s.b.ReadReady(ctx, &req.QueryOptions); err != nil {
+		return err
+	}
+	if err := s.fresh(req); err != nil {
+		return err
+	}
+	w := &chunkWriter{out: out}
+	err := s.b.State().SQLQuery(ctx, c.ns, req.Database, req.SQLStatement, state.SQLSink{
+		Begin: func(index uint64, names, types []string) error {
+			b := &structs.SQLBegin{Columns: names, Types: types}
+			b.Index = index
+			s.stamp(&b.QueryMeta)
+			w.chunk.Begin = b
+			return nil
+		},
+		Row: w.row,
+	})
+	if errors.Is(err, errSink) {
+		return err // nobody listens
+	}
+	done := &structs.SQLDone{Rows: w.total, Elapsed: int64(time.Since(start))}
+	if err != nil {
+		if !w.begun {
+			return err
+		}
+		done.Err = structs.AsError(err)
+	}
+	return w.end(done)
+}
+
+// fresh refuses a stale read that is staler than the caller allows.
+func (s *service) fresh(req *structs.SQLQueryRequest) error {
+	if req.Consistency != structs.Stale || req.Freshness <= 0 {
+		return nil
+	}
+	known, age := s.b.LeaderInfo()
+	if !known || age > time.Duration(req.Freshness) {
+		return structs.Errorf(structs.KindUnavailable, "stale read").
+			WithHint("this server last heard from the leader %s ago; ask for more, or read another way", age.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// errSink: what reads the stream is gone.
+var errSink = errors.New("the stream cannot be written")
+
+// chunkWriter gathers rows into chunks of about sqlChunkBytes.
+type chunkWriter struct {
+	out   io.Writer
+	chunk structs.SQLChunk
+	arena []byte // the rows of the chunk, one behind the other
+	ends  []int
+	frame []byte
+	begun bool
+	total int64
+}
+
+func (w *chunkWriter) row(r structs.SQLRow) error {
+	w.arena = append(w.arena, r...)
+	w.ends = append(w.ends, len(w.arena))
+	w.total++
+	if len(w.arena) < sqlChunkBytes && len(w.ends) < sqlChunkBytes/16 {
+		return nil
+	}
+	return w.send()
+}
+
+func (w *chunkWriter) end(done *structs.SQLDone) error {
+	w.chunk.Done = done
+	return w.send()
+}
+
+func (w *chunkWriter) send() error {
+	w.begun = true
+	w.chunk.Rows = w.chunk.Rows[:0]
+	start := 0
+	for _, end := range w.ends {
+		w.chunk.Rows = append(w.chunk.Rows, structs.SQLRow(w.arena[start:end]))
+		start = end
+	}
+	var err error
+	if w.frame, err = structs.AppendFrame(w.frame[:0], &w.chunk); err != nil {
+		return err
+	}
+	w.chunk.Begin = nil
+	w.arena, w.ends = w.arena[:0], w.ends[:0]
+	if _, err := w.out.Write(w.frame); err != nil {
+		return errors.Join(errSink, err)
+	}
+	return nil
+}
