@@ -65,6 +65,19 @@ func unsound(format string, args ...any) *structs.Error {
 // examine checks a database file from outside.
 func examine(path string) error {
 	sqlite.UTC()
+	header := make([]byte, 100)
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("examine database: %w", err)
+	}
+	_, err = io.ReadFull(f, header)
+	f.Close()
+	if err != nil {
+		return unsound("it is shorter than a header")
+	}
+	if v := header[18]; v != 1 && v != 2 || header[19] != v { // another version would open, for reading only
+		return unsound("it is of a later version of the file format")
+	}
 	c, err := openConn(path, "", false, Options{})
 	if err != nil {
 		return examined(err)
@@ -132,6 +145,7 @@ const badSequence = `typeof(seq) NOT IN ('integer', 'null') OR seq = 92233720368
 
 // examineOwn checks that our tables, if there, are what a new database has.
 func (c *conn) examineOwn() error {
+	own := 0
 	for _, create := range strings.Split(strings.TrimSpace(schema), ";\n") {
 		if !strings.HasPrefix(create, "CREATE TABLE ") {
 			continue
@@ -144,6 +158,22 @@ func (c *conn) examineOwn() error {
 		if sql != "" && sql != create {
 			return unsound("%s is another table", name)
 		}
+		if sql != "" {
+			own++
+		}
+	}
+	switch own {
+	case 0:
+		return nil
+	case 1:
+		return unsound("one of its tables _debros_meta and _debros_replies is missing")
+	}
+	n, err := c.Int64("SELECT count(*) FROM _debros_meta WHERE key = 'format' AND value IS 1 OR key = 'applied' AND typeof(value) = 'integer'")
+	if err != nil {
+		return examined(err)
+	}
+	if n != 2 {
+		return unsound("_debros_meta is not of format %d", formatVersion)
 	}
 	return nil
 }

@@ -143,9 +143,12 @@ func TestInstallRefusesWhatIsNoSoundDatabaseAndHarmsNothing(t *testing.T) {
 		flipped[i] ^= 0x55
 	}
 	bad := map[string][]byte{
-		"no database":      []byte(strings.Repeat("nonsense ", 1000)),
-		"cut short":        good[:len(good)/2],
-		"damaged":          flipped,
+		"no database":       []byte(strings.Repeat("nonsense ", 1000)),
+		"cut short":         good[:len(good)/2],
+		"damaged":           flipped,
+		"one table of ours": stock("CREATE TABLE _debros_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID"),
+		"no format": stock("CREATE TABLE _debros_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+			"CREATE TABLE _debros_replies (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, ms INTEGER NOT NULL, bytes INTEGER NOT NULL, reply BLOB NOT NULL)"),
 		"another meta":     stock("CREATE TABLE _debros_meta (key, value)"),
 		"reserved names":   stock("CREATE TABLE _debros_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID", "CREATE TRIGGER x AFTER UPDATE ON _debros_meta BEGIN SELECT 1; END"),
 		"reserved trigger": stock("CREATE TABLE t (a)", "CREATE TABLE _Debros_X (a)"),
