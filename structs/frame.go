@@ -52,3 +52,38 @@ func ReadFrame(r io.Reader, v any) error {
 	}
 	return nil
 }
+
+// FrameWriter is a writer of a stream of frames that hands on the payload of each as soon as it is whole.
+type FrameWriter struct {
+	// Frame gets a payload, whose bytes are valid until it returns. Its error is Write's.
+	Frame func(payload []byte) error
+	part  []byte // the beginning of a frame
+}
+
+// Write implements io.Writer. It fails with ErrFrame on a length that is a lie.
+func (w *FrameWriter) Write(p []byte) (int, error) {
+	data := p
+	if len(w.part) > 0 {
+		w.part = append(w.part, p...)
+		data = w.part
+	}
+	for len(data) >= frameHeaderBytes {
+		n := binary.BigEndian.Uint32(data)
+		if n > FrameBytesMax {
+			return 0, fmt.Errorf("%w: it claims %d bytes, the limit is %d", ErrFrame, n, FrameBytesMax)
+		}
+		end := frameHeaderBytes + int(n)
+		if len(data) < end {
+			break
+		}
+		if err := w.Frame(data[frameHeaderBytes:end]); err != nil {
+			return 0, err
+		}
+		data = data[end:]
+	}
+	w.part = append(w.part[:0], data...)
+	return len(p), nil
+}
+
+// Whole reports whether the stream so far ended between two frames.
+func (w *FrameWriter) Whole() bool { return len(w.part) == 0 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -48,5 +50,60 @@ func TestBrokenFrameIsAnError(t *testing.T) {
 	}
 	if err := ReadFrame(bytes.NewReader([]byte{0, 0, 0, 1, 0xc1}), new(SQLChunk)); !errors.Is(err, ErrFrame) {
 		t.Fatalf("not msgpack: %v", err)
+	}
+}
+
+func TestFrameWriterHandsOnWholeFrames(t *testing.T) {
+	var stream []byte
+	sent := []string{"", "a", strings.Repeat("b", 300), "c"}
+	for _, s := range sent {
+		var err error
+		if stream, err = AppendFrame(stream, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for size := 1; size <= len(stream); size++ {
+		var got []string
+		w := FrameWriter{Frame: func(p []byte) error {
+			var s string
+			if err := Decode(p, &s); err != nil {
+				return err
+			}
+			got = append(got, s)
+			return nil
+		}}
+		for rest := stream; len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			if _, err := w.Write(rest[:min(size, len(rest))]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(got, sent) || !w.Whole() {
+			t.Fatalf("by %d bytes: %q, whole: %v", size, got, w.Whole())
+		}
+	}
+}
+
+func TestFrameWriterTellsAStreamThatBrokeOff(t *testing.T) {
+	stream, err := AppendFrame(nil, "some text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < len(stream); n++ {
+		w := FrameWriter{Frame: func([]byte) error { return errors.New("no frame is whole") }}
+		if _, err := w.Write(stream[:n]); err != nil || w.Whole() {
+			t.Fatalf("cut to %d of %d bytes: whole %v, %v", n, len(stream), w.Whole(), err)
+		}
+	}
+}
+
+func TestFrameWriterFails(t *testing.T) {
+	stop := errors.New("stop")
+	w := FrameWriter{Frame: func([]byte) error { return stop }}
+	if _, err := w.Write([]byte{0, 0, 0, 0}); !errors.Is(err, stop) {
+		t.Error(err)
+	}
+	w = FrameWriter{}
+	if _, err := w.Write([]byte{0xff, 0, 0, 0}); !errors.Is(err, ErrFrame) {
+		t.Error(err)
 	}
 }

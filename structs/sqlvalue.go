@@ -145,38 +145,60 @@ func (r SQLRow) AppendBlob(b []byte) SQLRow {
 
 // Next decodes the first value of r and returns it with what follows it. An empty or damaged row is an error.
 func (r SQLRow) Next() (v SQLValue, rest SQLRow, err error) {
-	if len(r) == 0 {
-		return SQLValue{}, nil, fmt.Errorf("%w: it ended early", ErrSQLRow)
+	raw, rest, err := r.NextRaw()
+	if err != nil {
+		return SQLValue{}, nil, err
 	}
-	v.kind, rest = SQLKind(r[0]), r[1:]
-	switch v.kind {
+	return SQLValue{kind: raw.Kind, num: raw.num, str: string(raw.Bytes)}, rest, nil
+}
+
+// SQLRawValue is a value within its row.
+type SQLRawValue struct {
+	Kind  SQLKind
+	Bytes []byte // a text's or a blob's: a part of the row, not a copy
+	num   uint64
+}
+
+// Integer is an integer's value.
+func (v SQLRawValue) Integer() int64 { return int64(v.num) }
+
+// Real is a real's value.
+func (v SQLRawValue) Real() float64 { return math.Float64frombits(v.num) }
+
+// NextRaw is Next without a copy of the value's bytes, for those who pass rows on.
+func (r SQLRow) NextRaw() (v SQLRawValue, rest SQLRow, err error) {
+	if len(r) == 0 {
+		return v, nil, fmt.Errorf("%w: it ended early", ErrSQLRow)
+	}
+	v.Kind, rest = SQLKind(r[0]), r[1:]
+	switch v.Kind {
 	case SQLNull:
 		return v, rest, nil
 	case SQLInteger:
 		i, n := binary.Varint(rest)
 		if n <= 0 {
-			return SQLValue{}, nil, fmt.Errorf("%w: bad integer", ErrSQLRow)
+			return v, nil, fmt.Errorf("%w: bad integer", ErrSQLRow)
 		}
 		v.num = uint64(i)
 		return v, rest[n:], nil
 	case SQLReal:
 		if len(rest) < 8 {
-			return SQLValue{}, nil, fmt.Errorf("%w: real cut short", ErrSQLRow)
+			return v, nil, fmt.Errorf("%w: real cut short", ErrSQLRow)
 		}
 		v.num = binary.BigEndian.Uint64(rest)
 		if math.IsNaN(math.Float64frombits(v.num)) {
-			return SQLValue{}, nil, fmt.Errorf("%w: NaN", ErrSQLRow)
+			return v, nil, fmt.Errorf("%w: NaN", ErrSQLRow)
 		}
 		return v, rest[8:], nil
 	case SQLText, SQLBlob:
 		size, n := binary.Uvarint(rest)
 		if n <= 0 || size > uint64(len(rest)-n) {
-			return SQLValue{}, nil, fmt.Errorf("%w: bad length of a %s", ErrSQLRow, v.kind)
+			return v, nil, fmt.Errorf("%w: bad length of a %s", ErrSQLRow, v.Kind)
 		}
-		v.str = string(rest[n : n+int(size)])
+		v.Bytes = rest[n : n+int(size)]
 		return v, rest[n+int(size):], nil
 	}
-	return SQLValue{}, nil, fmt.Errorf("%w: unknown kind %d", ErrSQLRow, v.kind)
+	return v, nil, fmt.Errorf("%w: unknown kind %d", ErrSQLRow, v.Kind)
 }
 
 // Values decodes the whole row; nil for an empty one.
