@@ -195,8 +195,9 @@ func (s *service) sqlDatabases(ctx context.Context, c call, req *structs.SQLData
 	return nil
 }
 
-// sqlQuery streams the rows of one statement. An error before the first row is the stream's; a later one is in the
-// last chunk, which tells that the rows are not all there are.
+// sqlQuery streams the rows of one statement. An error is the stream's where it is about the request or this server;
+// one of the statement, and any that comes after rows were sent, is in the last chunk, which tells that the rows are
+// not all there are. A statement that cannot be run has a last chunk only.
 func (s *service) sqlQuery(ctx context.Context, c call, req *structs.SQLQueryRequest, out io.Writer) error {
 	start := time.Now()
 	if err := checkDatabase(&req.Database); err != nil {
@@ -234,7 +235,7 @@ func (s *service) sqlQuery(ctx context.Context, c call, req *structs.SQLQueryReq
 	}
 	done := &structs.SQLDone{Rows: w.total, Elapsed: int64(time.Since(start))}
 	if err != nil {
-		if !w.begun {
+		if refusal := (*structs.Error)(nil); !w.begun && !errors.As(err, &refusal) {
 			return err
 		}
 		done.Err = structs.AsError(err)
@@ -249,8 +250,7 @@ func (s *service) fresh(req *structs.SQLQueryRequest) error {
 	}
 	known, age := s.b.LeaderInfo()
 	if !known || age > time.Duration(req.Freshness) {
-		return structs.Errorf(structs.KindUnavailable, "stale read").
-			WithHint("this server last heard from the leader %s ago; ask for more, or read another way", age.Round(time.Millisecond))
+		return structs.ErrStaleRead.WithHint("this server last heard from the leader %s ago; ask for more, or read another way", age.Round(time.Millisecond))
 	}
 	return nil
 }

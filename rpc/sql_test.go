@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -95,13 +96,36 @@ func TestSQLQueryRefusesWritesAndWhatIsWrong(t *testing.T) {
 		"insert into t values(2)", "with x as (select 1) insert into t select * from x", "delete from t returning a",
 		"create table u(a)", "pragma user_version=7", "vacuum", "attach 'x' as y", "begin", "selec 1", "select * from none",
 	} {
-		_, _, _, _, err := query(t.Context(), b, &structs.SQLQueryRequest{SQLStatement: statement(sql)})
-		if err == nil || structs.KindOf(err) == structs.KindInternal {
-			t.Errorf("%q: %v", sql, err)
+		begin, _, done, frames, err := query(t.Context(), b, &structs.SQLQueryRequest{SQLStatement: statement(sql)})
+		if err != nil || begin != nil || frames != 1 || done == nil || done.Err == nil || done.Err.Kind == structs.KindInternal {
+			t.Errorf("%q: %+v, %d frames, %v", sql, done, frames, err)
 		}
 	}
 	if _, rows, _, _, err := query(t.Context(), b, &structs.SQLQueryRequest{SQLStatement: statement("select * from t")}); err != nil || len(rows) != 1 {
 		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+}
+
+func TestSQLErrorBehindRowsIsInTheLastChunk(t *testing.T) {
+	b := newTestBackend(t)
+	begin, rows, done, _, err := query(t.Context(), b, &structs.SQLQueryRequest{SQLStatement: statement(
+		"with recursive n(i) as (select 1 union all select i+1 from n where i<9000) select abs(case i when 9000 then -9223372036854775807 - 1 else i end) from n")})
+	if err != nil || begin == nil || len(rows) != 8999 || done == nil || done.Err == nil || done.Rows != 8999 {
+		t.Errorf("%d rows, %+v, %v", len(rows), done, err)
+	}
+}
+
+func TestSQLStaleReadMayNotBeTooStale(t *testing.T) {
+	b := newTestBackend(t)
+	_, age := b.LeaderInfo()
+	req := &structs.SQLQueryRequest{SQLStatement: statement("select 1"), Freshness: int64(age) / 2}
+	req.Consistency = structs.Stale
+	if _, _, _, _, err := query(t.Context(), b, req); !errors.Is(err, structs.ErrStaleRead) {
+		t.Errorf("%v after %v", err, age)
+	}
+	req.Freshness = int64(age) * 2
+	if _, rows, _, _, err := query(t.Context(), b, req); err != nil || len(rows) != 1 {
+		t.Errorf("%d rows, %v", len(rows), err)
 	}
 }
 

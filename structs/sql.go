@@ -145,7 +145,8 @@ type SQLQueryRequest struct {
 	Freshness int64 `codec:",omitempty"`
 }
 
-// SQLChunk is a part of a query's reply. The first has Begin, the last Done; they may be the same.
+// SQLChunk is a part of a query's reply. The first has Begin, the last Done; they may be the same. A statement that
+// could not be run at all has only the last.
 type SQLChunk struct {
 	Begin *SQLBegin `codec:",omitempty"`
 	Rows  []SQLRow  `codec:",omitempty"`
@@ -165,3 +166,6 @@ type SQLDone struct {
 	Elapsed int64  // nanoseconds on the answering server
 	Err     *Error `codec:",omitempty"` // the rows before it are not the whole result
 }
+
+// ErrStaleRead refuses a stale read for which the answering server's state is not fresh enough.
+var ErrStaleRead = &Error{Kind: KindUnavailable, Message: "stale read"}
