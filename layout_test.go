@@ -40,7 +40,9 @@ var layout = map[string][]string{
 	"agent/config":          {"agent/config/settings", "internal/creds", "structs"},
 	"agent/config/settings": {},
 	"agent/gossip":          {"internal/atomicfile", "internal/logging", "structs"},
-	"agent/httpapi":         {"internal/acl", "structs"},
+	// The JSON of SQL is a room of its own: it knows bodies, not requests or servers.
+	"agent/httpapi":         {"agent/httpapi/sqljson", "internal/acl", "structs"},
+	"agent/httpapi/sqljson": {"structs"},
 	"agent/retryjoin":       {"structs"},
 	"agent/router":          {"rpc/transport", "structs"},
 	"agent/server":          {"internal/acl", "internal/atomicfile", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "structs"},

@@ -142,7 +142,7 @@ func (a *Agent) serverConfig() server.Config {
 
 func (a *Agent) rpcLimits() rpc.Limits {
 	l := a.Config().Limits
-	return rpc.Limits{ValueBytesMax: l.KVValueBytesMax, TxnOpsMax: l.TxnOpsMax, TxnBytesMax: l.TxnBytesMax}
+	return rpc.Limits{ValueBytesMax: l.KVValueBytesMax, TxnOpsMax: l.TxnOpsMax, TxnBytesMax: l.TxnBytesMax, SQLBytesMax: l.SQLBytesMax}
 }
 
 func (a *Agent) newRouter() (*router.Router, error) {

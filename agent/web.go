@@ -54,6 +54,7 @@ func (a *Agent) httpLimits() httpapi.Limits {
 	l := a.Config().Limits
 	return httpapi.Limits{
 		ValueBytesMax: int64(l.KVValueBytesMax), TxnOpsMax: l.TxnOpsMax, TxnBytesMax: int64(l.TxnBytesMax),
+		SQLBytesMax:      int64(l.SQLBytesMax),
 		SnapshotBytesMax: l.SnapshotBytesMax,
 		WatchesPerClient: l.HTTPBlockedWatchesPerClient, ConnsPerClient: l.HTTPMaxConnsPerClient,
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"reflect"
 	"sync"
 	"testing"
@@ -35,6 +36,7 @@ type cluster struct {
 	index uint64
 	fail  error             // what every RPC answers, when set
 	calls map[string]int    // RPCs by method
+	open  int               // streams
 	after map[string]func() // run after an RPC of the name
 
 	leave   func(force bool) error
@@ -51,6 +53,14 @@ func newCluster(t *testing.T) *cluster {
 		methods: map[string]transport.Method{}, streams: map[string]transport.StreamMethod{},
 		calls: map[string]int{}, after: map[string]func(){},
 	}
+	if err := c.State().OpenDatabases(filepath.Join(t.TempDir(), "db")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.State().CloseDatabases(); err != nil {
+			t.Error(err)
+		}
+	})
 	for _, m := range rpc.Methods(c) {
 		c.methods[m.Name] = m
 	}
@@ -162,6 +172,19 @@ func (a agent) Stream(ctx context.Context, method string, req any, in io.Reader,
 	if !ok {
 		return fmt.Errorf("no such stream: %s", method)
 	}
+	a.mu.Lock()
+	a.calls[method]++
+	a.open++
+	fail := a.fail
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.open--
+	}()
+	if fail != nil {
+		return fail
+	}
 	return m.Handle(ctx, req, in, out)
 }
 
@@ -169,6 +192,12 @@ func (a agent) count(method string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.calls[method]
+}
+
+func (a agent) streaming() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.open
 }
 
 func (a agent) failWith(err error) {
@@ -187,7 +216,10 @@ func (a agent) Self() Self {
 
 func (a agent) Members() []structs.Member {
 	return []structs.Member{
-		{Name: testNode, Addr: "10.0.0.1", Port: 7946, Role: structs.RoleServer, Expect: 3, Status: structs.MemberAlive, Datacenter: "dc1"},
+		{
+			ID: "12D3KooWtest", Name: testNode, Addr: "10.0.0.1", Port: 7946, Role: structs.RoleServer, Expect: 3, Status: structs.MemberAlive, Datacenter: "dc1",
+			Build: "1.0.0", Ports: map[string]int{structs.PortHTTP: 5001, structs.PortServer: 7001},
+		},
 		{Name: "c1", Addr: "10.0.0.2", Port: 7946, Role: structs.RoleClient, Status: structs.MemberFailed, Datacenter: "dc1"},
 	}
 }

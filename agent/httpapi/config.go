@@ -34,6 +34,7 @@ type Limits struct {
 	ValueBytesMax    int64 // a value of the key-value store; default structs.ValueBytesMaxDefault
 	TxnOpsMax        int   // operations in a transaction; default 128
 	TxnBytesMax      int64 // keys and values of a transaction together; default 1 MiB
+	SQLBytesMax      int64 // statements and arguments of an SQL request together; default 4 MiB
 	SnapshotBytesMax int64 // archive to restore; default 16 GiB
 	// WatchesPerClient is how many blocked queries and log streams one client address may hold; default 1024.
 	WatchesPerClient int
@@ -45,6 +46,7 @@ type Limits struct {
 const (
 	txnOpsMaxDefault        = 128      // as rpc and Consul have it
 	txnBytesMaxDefault      = 1 << 20  // what fits one log entry
+	sqlBytesMaxDefault      = 4 << 20  // as rpc has it
 	snapshotBytesMaxDefault = 16 << 30 // an archive never reaches this by accident
 	watchesPerClientDefault = 1024     // a program that watches more wants a prefix watch
 	connsPerClientDefault   = 4096     // half of the usual 8192 open files of a service
@@ -68,6 +70,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	set(&l.ValueBytesMax, structs.ValueBytesMaxDefault)
 	set(&l.TxnBytesMax, txnBytesMaxDefault)
+	set(&l.SQLBytesMax, sqlBytesMaxDefault)
 	set(&l.SnapshotBytesMax, snapshotBytesMaxDefault)
 	setInt(&l.TxnOpsMax, txnOpsMaxDefault)
 	setInt(&l.WatchesPerClient, watchesPerClientDefault)
@@ -109,7 +112,7 @@ func New(cfg Config, b Backend) (*Handler, error) {
 		return nil, errors.New("new HTTP API: no backend")
 	}
 	l := cfg.Limits
-	if l.ValueBytesMax < 0 || l.TxnOpsMax < 0 || l.TxnBytesMax < 0 || l.SnapshotBytesMax < 0 ||
+	if l.ValueBytesMax < 0 || l.TxnOpsMax < 0 || l.TxnBytesMax < 0 || l.SQLBytesMax < 0 || l.SnapshotBytesMax < 0 ||
 		l.WatchesPerClient < 0 || l.ConnsPerClient < 0 {
 		return nil, errors.New("new HTTP API: a limit is negative")
 	}

@@ -54,7 +54,7 @@ func (c *call) fail(err error) {
 		}
 		// Either nobody listens any more, or the agent stops: then a blocked client must not take an
 		// empty reply for an answer.
-		if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+		if !c.reads {
 			// It may have been on its way to the leader: "unavailable" would say that nothing was done.
 			e := structs.Errorf(structs.KindUnknownResult, "the agent stopped before the write was confirmed; it may or may not have been applied")
 			c.writeError(e.Kind.HTTPStatus(), e)

@@ -17,6 +17,7 @@ type route struct {
 	pattern string // "/v1/x", "/v1/x/{name}" (rest without a slash) or "/v1/x/{name...}" (any rest)
 	handle  func(*call) error
 	errors  errorForm
+	reads   bool   // a POST that changes nothing
 	doc     string // one sentence for the reference
 	params  string // query parameters beside the common ones, "" = none
 	body    string // what the request body is, "" = none
@@ -168,6 +169,7 @@ func (c *call) serve() error {
 	if err := checkForm(c.r); err != nil {
 		return err
 	}
+	c.reads = rt.reads || rt.method == http.MethodGet
 	return rt.handle(c)
 }
 

@@ -21,6 +21,7 @@ func groups() []routeGroup {
 	return []routeGroup{
 		{"Key-value store", kvRoutes()},
 		{"Transactions", txnRoutes()},
+		{"SQL", sqlRoutes()},
 		{"Sessions", sessionRoutes()},
 		{"Agent", append(agentRoutes(), profileRoutes()...)},
 		{"Catalog and coordinates", catalogRoutes()},

@@ -1,0 +1,194 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/debros/debros/agent/httpapi/sqljson"
+	"github.com/debros/debros/structs"
+)
+
+const sqlKnob = "limits.sql_bytes_max"
+
+func sqlRoutes() []route {
+	const (
+		p          = "/v1/sql/"
+		db         = "`db=` the database, `default` without it"
+		query      = db + "; consistency, `freshness=` with `stale`: how long ago the server may have heard from the leader; `format=json`"
+		queryReply = "NDJSON: `{\"columns\", \"types\"}`, a list per row, `{\"rows\", \"elapsed_ms\", \"index\"}`, or `{\"error\"}` as the last line when the rows before it are not all; " +
+			"with `format=json` or Accept: application/json one object `{\"columns\", \"types\", \"rows\", \"index\", \"elapsed_ms\"}`"
+		fields   = "\"name\", \"namespace\", \"page_bytes\", \"double_quoted_strings\", \"create_index\", \"modify_index\""
+		database = "`{" + fields + "}`"
+	)
+	return []route{
+		{
+			method: "POST", pattern: p + "execute", handle: sqlExecute,
+			doc:    "Run SQL statements. The same request_id within a day gives the stored reply and does nothing.",
+			params: db,
+			body: "`{\"statements\": [{\"sql\", \"args\"}], \"transaction\", \"request_id\", \"database\", \"guards\": [{\"sql\", \"args\", \"rows\", \"first\", \"digest\"}]}`; " +
+				"a statement may be a string, args are a list or an object of names; guards must all hold, else 409 and nothing is done",
+			reply: "`{\"results\": [{\"rows_affected\", \"last_insert_id\", \"columns\", \"types\", \"rows\", \"error\"}], \"index\", \"replayed\"}`; what is zero is left out, a statement's error is in its result",
+		},
+		{
+			method: "POST", pattern: p + "query", handle: sqlQuery, reads: true,
+			doc:    "Read by one SQL statement; the rows are streamed.",
+			params: query, body: "`{\"sql\", \"args\", \"database\"}`", reply: queryReply,
+		},
+		{
+			method: "GET", pattern: p + "query", handle: sqlQuery,
+			doc: "Read by one SQL statement without arguments.", params: "`q=` the statement; " + query, reply: queryReply,
+		},
+		{
+			method: "GET", pattern: p + "databases", handle: sqlDatabaseList,
+			doc: "List the databases of the namespace.", params: "blocking and paging",
+			reply: "a list of `{" + fields + ", \"size_bytes\", \"applied_index\", \"schema_version\"}`, the last three as the answering server has them",
+		},
+		{
+			method: "POST", pattern: p + "databases", handle: sqlDatabaseCreate,
+			doc: "Create a database; 409 when it exists.", body: "`{\"name\", \"page_bytes\" (a power of two from 512 to 65536), \"double_quoted_strings\" (\"x\" may be a string)}`",
+			reply: database,
+		},
+		{
+			method: "GET", pattern: p + "databases/{name}", handle: sqlDatabaseGet,
+			doc: "Read a database; 404 for an unknown one.", params: "blocking", reply: "as in the list",
+		},
+		{
+			method: "DELETE", pattern: p + "databases/{name}", handle: sqlDatabaseDrop,
+			doc: "Drop a database with everything in it.", reply: database,
+		},
+	}
+}
+
+// sqlBodyBytesMax bounds the JSON of statements, as txnBodyBytesMax does that of transactions.
+func (l Limits) sqlBodyBytesMax() int64 { return 2*l.SQLBytesMax + 4*smallBodyBytesMax }
+
+func (c *call) sqlBody() ([]byte, error) { return c.body(c.h.limits().sqlBodyBytesMax(), sqlKnob) }
+
+// database is the request's: the parameter's or the body's, which agree where both are given.
+func (c *call) database(inBody string) (string, error) {
+	name := c.params.Get("db")
+	switch {
+	case name == "":
+		return inBody, nil
+	case inBody != "" && inBody != name:
+		return "", invalid("the body names database %q, the parameter db %q", shorten(inBody), shorten(name))
+	}
+	return name, nil
+}
+
+func sqlExecute(c *call) error {
+	body, err := c.sqlBody()
+	if err != nil {
+		return err
+	}
+	req := structs.SQLRequest{WriteOptions: c.write()}
+	if err := sqljson.DecodeExecute(body, &req); err != nil {
+		return err
+	}
+	if req.Database, err = c.database(req.Database); err != nil {
+		return err
+	}
+	var rep structs.SQLReply
+	if err := c.rpc("SQL.Execute", &req, &rep); err != nil {
+		return err
+	}
+	c.index(rep.Index)
+	b, err := sqljson.AppendReply(nil, &rep)
+	if err != nil {
+		return err
+	}
+	w := c.jsonWriter()
+	c.w.WriteHeader(http.StatusOK)
+	return w.end(b)
+}
+
+// sqlDatabase is a database as JSON shows it.
+type sqlDatabase struct {
+	Name                string            `json:"name"`
+	Namespace           structs.Namespace `json:"namespace"`
+	PageBytes           int               `json:"page_bytes,omitempty"`
+	DoubleQuotedStrings bool              `json:"double_quoted_strings,omitempty"`
+	CreateIndex         uint64            `json:"create_index"`
+	ModifyIndex         uint64            `json:"modify_index"`
+	*sqlMeasures
+}
+
+// sqlMeasures are one server's.
+type sqlMeasures struct {
+	SizeBytes     int64  `json:"size_bytes"`
+	AppliedIndex  uint64 `json:"applied_index"`
+	SchemaVersion int64  `json:"schema_version"`
+}
+
+func shownDatabase(d *structs.SQLDatabase, m *sqlMeasures) sqlDatabase {
+	return sqlDatabase{d.Name, d.Namespace, d.PageBytes, d.DoubleQuotedStrings, d.CreateIndex, d.ModifyIndex, m}
+}
+
+func measured(i *structs.SQLDatabaseInfo) sqlDatabase {
+	return shownDatabase(&i.SQLDatabase, &sqlMeasures{i.SizeBytes, i.AppliedIndex, i.SchemaVersion})
+}
+
+func sqlDatabaseList(c *call) error {
+	o, err := c.query()
+	if err != nil {
+		return err
+	}
+	return sendList(c, o, pager[*structs.SQLDatabaseInfo]{
+		fetch: func(o structs.QueryOptions) (page[*structs.SQLDatabaseInfo], error) {
+			var rep structs.SQLDatabaseListReply
+			err := c.rpc("SQL.Databases", &structs.SQLDatabaseListRequest{QueryOptions: o}, &rep)
+			return page[*structs.SQLDatabaseInfo]{rep.QueryMeta, rep.Databases}, err
+		},
+		size: func(d *structs.SQLDatabaseInfo) int { return len(d.Name) + rowOverhead },
+		show: func(d *structs.SQLDatabaseInfo) any { return measured(d) },
+	})
+}
+
+func sqlDatabaseGet(c *call) error {
+	o, err := c.query()
+	if err != nil {
+		return err
+	}
+	if c.param == "" {
+		return invalid("the path names no database")
+	}
+	var rep structs.SQLDatabaseListReply
+	if err := c.rpc("SQL.Databases", &structs.SQLDatabaseListRequest{QueryOptions: o, Name: c.param}, &rep); err != nil {
+		return err
+	}
+	c.meta(&rep.QueryMeta)
+	if len(rep.Databases) == 0 {
+		return structs.Errorf(structs.KindNotFound, "database %q does not exist", shorten(c.param))
+	}
+	return c.ok(measured(rep.Databases[0]))
+}
+
+func sqlDatabaseCreate(c *call) error {
+	body, err := c.body(smallBodyBytesMax, "")
+	if err != nil {
+		return err
+	}
+	d, err := sqljson.DecodeDatabase(body)
+	if err != nil {
+		return err
+	}
+	if d.Name == "" {
+		return invalid("the body names no database")
+	}
+	return c.applyDatabase(structs.SQLDatabaseCreate, d)
+}
+
+func sqlDatabaseDrop(c *call) error {
+	if c.param == "" {
+		return invalid("the path names no database")
+	}
+	return c.applyDatabase(structs.SQLDatabaseDrop, structs.SQLDatabase{Name: c.param})
+}
+
+func (c *call) applyDatabase(op structs.SQLDatabaseOp, d structs.SQLDatabase) error {
+	var rep structs.SQLDatabaseReply
+	if err := c.rpc("SQL.ApplyDatabase", &structs.SQLDatabaseRequest{WriteOptions: c.write(), Op: op, Database: d}, &rep); err != nil {
+		return err
+	}
+	c.index(rep.Index)
+	return c.ok(shownDatabase(&rep.Database, nil))
+}
