@@ -40,8 +40,9 @@ var layout = map[string][]string{
 	"agent/config":          {"agent/config/settings", "internal/creds", "structs"},
 	"agent/config/settings": {},
 	"agent/gossip":          {"internal/atomicfile", "internal/logging", "structs"},
-	// The JSON of SQL is a room of its own: it knows bodies, not requests or servers.
-	"agent/httpapi":         {"agent/httpapi/sqljson", "internal/acl", "structs"},
+	// The JSON of SQL and of rqlite's API are rooms of their own: they know bodies, not requests or servers.
+	"agent/httpapi":         {"agent/httpapi/rqlite", "agent/httpapi/sqljson", "internal/acl", "structs"},
+	"agent/httpapi/rqlite":  {"agent/httpapi/sqljson", "structs"},
 	"agent/httpapi/sqljson": {"structs"},
 	"agent/retryjoin":       {"structs"},
 	"agent/router":          {"rpc/transport", "structs"},

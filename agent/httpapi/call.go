@@ -22,6 +22,7 @@ type call struct {
 	params url.Values // query
 	param  string     // what the pattern's {name} matched, decoded
 	text   bool       // errors as text/plain
+	basic  bool       // a password is a token
 	reads  bool       // nothing is changed
 	token  string
 	ns     structs.Namespace // "" = the token's own, else default

@@ -27,6 +27,9 @@ func (c *call) readManners() error {
 			WithHint("send it in the header X-Debros-Token")
 	}
 	c.token = token(c.r.Header)
+	if _, password, ok := c.r.BasicAuth(); ok && c.basic && c.token == "" {
+		c.token = password
+	}
 	if c.ns, err = c.namespace(); err != nil {
 		return err
 	}

@@ -14,7 +14,8 @@ clients work unchanged; what they leave open is said here.
 
 ## On every route
 
-- **Token**: the header X-Debros-Token, X-Consul-Token or Authorization: Bearer. A token in the URL is refused with 400.
+- **Token**: the header X-Debros-Token, X-Consul-Token or Authorization: Bearer; on rqlite's routes also the password of
+  HTTP basic authentication. A token in the URL is refused with 400.
 - **Namespace**: ?ns=, or the header X-Debros-Namespace or X-Consul-Namespace; else the token's own, else default.
 - **Consistency** of reads: linearizable by default and with ?consistent; ?stale answers from any server's own state;
   ?leader from the leader without asking the others. Two of them: 400.

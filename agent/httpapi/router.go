@@ -18,6 +18,7 @@ type route struct {
 	handle  func(*call) error
 	errors  errorForm
 	reads   bool   // a POST that changes nothing
+	basic   bool   // the token may be the password of HTTP basic authentication
 	doc     string // one sentence for the reference
 	params  string // query parameters beside the common ones, "" = none
 	body    string // what the request body is, "" = none
@@ -39,6 +40,7 @@ type resource struct {
 	methods map[string]*route
 	allow   string
 	text    bool
+	basic   bool
 }
 
 // table finds the resource of a path.
@@ -61,9 +63,9 @@ func newTable(routes []route) (*table, error) {
 			} else {
 				t.exact[rt.pattern] = res
 			}
-			res.text = rt.errors == textErrors
+			res.text, res.basic = rt.errors == textErrors, rt.basic
 		}
-		if res.methods[rt.method] != nil || res.text != (rt.errors == textErrors) {
+		if res.methods[rt.method] != nil || res.text != (rt.errors == textErrors) || res.basic != rt.basic {
 			return nil, fmt.Errorf("route table: %s %s contradicts another row", rt.method, rt.pattern)
 		}
 		res.methods[rt.method] = rt
@@ -133,7 +135,7 @@ func (c *call) serve() error {
 			WithHint("reuse connections, or raise limits.http_max_conns_per_client")
 	}
 	res, param := c.h.table.find(cleanPath(c.r.URL.Path))
-	c.text = res != nil && res.text
+	c.text, c.basic = res != nil && res.text, res != nil && res.basic
 	if asked, _ := c.h.table.find(c.r.URL.Path); asked != nil { // /v1/kv/../x is refused as Consul's clients expect
 		c.text = asked.text
 	}

@@ -22,6 +22,7 @@ func groups() []routeGroup {
 		{"Key-value store", kvRoutes()},
 		{"Transactions", txnRoutes()},
 		{"SQL", sqlRoutes()},
+		{"SQL as rqlite speaks it", append(rqliteRoutes(), rqliteClusterRoutes()...)},
 		{"Sessions", sessionRoutes()},
 		{"Agent", append(agentRoutes(), profileRoutes()...)},
 		{"Catalog and coordinates", catalogRoutes()},

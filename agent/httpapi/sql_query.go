@@ -96,7 +96,7 @@ func (c *call) wantsOneObject() (bool, error) {
 
 // sqlChunks runs a query and hands on the parts of its reply; the first has Begin, the last Done.
 func (c *call) sqlChunks(ctx context.Context, req *structs.SQLQueryRequest, take func(*structs.SQLChunk) error) error {
-	if req.MinIndex > 0 {
+	if c.params.Get("min_index") != "" { // it may wait
 		done, err := c.h.watch(c)
 		if err != nil {
 			return err

@@ -73,6 +73,7 @@ func TestSQLReplyIsIndentedWherePrettyIsAskedFor(t *testing.T) {
 		s.want(200, "", "POST", "/v1/sql/query?format=json&pretty", `{"sql":"select 1 as \"a\\b\", '[{\"' as b union all select 2, '' limit 9"}`),
 		s.want(200, "", "GET", "/v1/sql/query?format=json&pretty&q=select+1+where+0", ""),
 		s.want(200, "", "POST", "/v1/sql/execute?pretty", `{"statements":["create table t (x)","insert into t values (1) returning x, 'a'"]}`),
+		s.want(200, "", "POST", "/db/query?pretty&associative", `["select 1 as a, '[' as b"]`),
 	} {
 		var want bytes.Buffer
 		if err := json.Indent(&want, []byte(r.body), "", "    "); err != nil || r.body != want.String() || !strings.Contains(r.body, "\n    ") {
@@ -243,7 +244,7 @@ func TestSQLRowsStreamAndEndWithTheirReader(t *testing.T) {
 	s := start(t, Config{})
 	const endless = "with recursive c(n) as (select 1 union all select n + 1 from c) select n from c"
 	for path, body := range map[string]string{
-		"/v1/sql/query": `{"sql":"` + endless + `"}`, "/v1/sql/query?format=json&pretty": `{"sql":"` + endless + `"}`,
+		"/v1/sql/query": `{"sql":"` + endless + `"}`, "/v1/sql/query?format=json&pretty": `{"sql":"` + endless + `"}`, "/db/query?associative": `["` + endless + `"]`,
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+path, strings.NewReader(body))
 		if err != nil {
@@ -283,6 +284,10 @@ func TestSQLErrorBehindRowsIsTold(t *testing.T) {
 	if !strings.HasSuffix(r.body, `[99998]],"error":{"kind":"invalid","message":"integer overflow"}}`) || !json.Valid([]byte(r.body)) {
 		t.Errorf("…%s", r.body[len(r.body)-200:])
 	}
+	r = s.want(200, "[99998]]", "POST", "/db/query", `["`+fails+`","select 1 as n"]`)
+	if !strings.HasSuffix(r.body, `[99998]],"error":"integer overflow"},{"columns":["n"],"types":["integer"],"values":[[1]]}]}`) || !json.Valid([]byte(r.body)) {
+		t.Errorf("…%s", r.body[len(r.body)-200:])
+	}
 }
 
 func TestSQLWithoutALeaderIsUnavailable(t *testing.T) {
@@ -290,6 +295,7 @@ func TestSQLWithoutALeaderIsUnavailable(t *testing.T) {
 	s.b.failWith(structs.Errorf(structs.KindNoLeader, "no cluster leader"))
 	for path, body := range map[string]string{
 		"/v1/sql/execute": `{"statements":["select 1"]}`, "/v1/sql/query": `{"sql":"select 1"}`,
+		"/db/execute": `["insert into t values (1)"]`, "/db/query": `["select 1"]`, "/db/request": `["select 1"]`,
 	} {
 		r := s.want(503, "no cluster leader", "POST", path, body)
 		if r.header.Get("Retry-After") == "" {

@@ -1,0 +1,154 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/debros/debros/agent/httpapi/rqlite"
+	"github.com/debros/debros/structs"
+)
+
+func rqliteRoutes() []route {
+	const (
+		p          = "/db/"
+		forms      = "`db=` the database; `associative`, `blob_array`, `timings`"
+		levels     = "`level=` none, weak (default), linearizable, strong or auto; `freshness=` with none; `db_timeout=`"
+		statements = "a JSON list of statements, each a string or `[\"sql\", argument, …]`; an object among the arguments has named ones, a list of numbers is a blob"
+		results    = "`{\"results\": [{\"columns\", \"types\", \"values\", \"last_insert_id\", \"rows_affected\", \"error\", \"time\"}]}`; the error of a statement is in its result"
+		queue      = "`queue` and `wait` change only the form of the reply, `{\"results\": [], \"sequence_number\"}`: the write is done when it comes"
+	)
+	return []route{
+		{
+			method: "POST", pattern: p + "execute", handle: dbExecute, basic: true,
+			doc: "Run statements, as rqlite does.", params: forms + "; `transaction`; " + queue, body: statements, reply: results,
+		},
+		{
+			method: "GET", pattern: p + "query", handle: dbQuery, basic: true,
+			doc: "Read by one statement, as rqlite does.", params: "`q=` the statement; " + forms + "; " + levels, reply: results,
+		},
+		{
+			method: "POST", pattern: p + "query", handle: dbQuery, basic: true, reads: true,
+			doc:    "Read, as rqlite does. Each statement is a read of its own, none older than the one before it; `transaction` changes nothing.",
+			params: forms + "; " + levels, body: statements, reply: results,
+		},
+		{
+			method: "POST", pattern: p + "request", handle: dbRequest, basic: true,
+			doc:    "Run statements that read and write, as rqlite does. All of them go through the log, unless all look like reads.",
+			params: forms + "; `transaction`; " + levels, body: statements, reply: results,
+		},
+	}
+}
+
+// dbCall is a request of the rqlite dialect.
+type dbCall struct {
+	*call
+	form       rqlite.Form
+	statements []structs.SQLStatement
+	start      time.Time
+}
+
+func (c *call) db() (*dbCall, error) {
+	d := &dbCall{
+		call: c, start: time.Now(),
+		form: rqlite.Form{Associative: c.flag("associative"), BlobArray: c.flag("blob_array"), Timings: c.flag("timings")},
+	}
+	if c.r.Method == http.MethodGet {
+		d.statements = []structs.SQLStatement{{SQL: c.params.Get("q")}}
+		if d.statements[0].SQL == "" {
+			return nil, invalid("the parameter q with the statement is missing")
+		}
+		return d, nil
+	}
+	body, err := c.sqlBody()
+	if err != nil {
+		return nil, err
+	}
+	if d.statements, err = rqlite.DecodeStatements(body); err != nil {
+		return nil, err
+	}
+	// An empty string is no statement, and has no result.
+	kept := d.statements[:0]
+	for _, st := range d.statements {
+		if st.SQL != "" {
+			kept = append(kept, st)
+		}
+	}
+	d.statements = kept
+	return d, nil
+}
+
+func dbExecute(c *call) error {
+	d, err := c.db()
+	if err != nil {
+		return err
+	}
+	return d.execute(false)
+}
+
+func dbQuery(c *call) error {
+	d, err := c.db()
+	if err != nil {
+		return err
+	}
+	return d.query()
+}
+
+func dbRequest(c *call) error {
+	d, err := c.db()
+	if err != nil {
+		return err
+	}
+	for _, st := range d.statements {
+		if !rqlite.Reads(st.SQL) {
+			return d.execute(true)
+		}
+	}
+	return d.query()
+}
+
+// execute runs the statements through the log. withRows also gives the rows of those that only read.
+func (d *dbCall) execute(withRows bool) error {
+	var rep structs.SQLReply
+	if len(d.statements) > 0 {
+		req := structs.SQLRequest{
+			WriteOptions: d.write(), Database: d.params.Get("db"), Statements: d.statements, Transaction: d.flag("transaction"),
+		}
+		if err := d.rpc("SQL.Execute", &req, &rep); err != nil {
+			return err
+		}
+		d.index(rep.Index)
+	}
+	w := d.jsonWriter()
+	d.w.WriteHeader(http.StatusOK)
+	if d.flag("queue") {
+		b := append([]byte(`{"results":[],"sequence_number":`), strconv.FormatUint(rep.Index, 10)...)
+		return w.end(append(d.form.AppendTook(b, time.Since(d.start)), '}'))
+	}
+	took := time.Since(d.start)
+	b := []byte(`{"results":[`)
+	for i := range rep.Results {
+		res := &rep.Results[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if !withRows && res.Err == nil && rqlite.Reads(d.statements[i].SQL) {
+			res = &structs.SQLResult{}
+		}
+		if len(res.Columns) == 0 {
+			b = d.form.AppendWrite(b, res, took)
+		} else {
+			rows := d.form.Rows(res.Columns, res.Types)
+			var err error
+			if b, err = rows.Append(b, res.Rows); err != nil {
+				return err
+			}
+			b = rows.End(b, nil, took)
+		}
+		var err error
+		if b, err = w.full(b); err != nil {
+			return err
+		}
+	}
+	return w.end(append(d.form.AppendTook(append(b, ']'), time.Since(d.start)), '}'))
+}

@@ -1,0 +1,185 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/debros/debros/structs"
+)
+
+// db wants the exact results of a request of the rqlite dialect.
+func (s *harness) db(want, method, path, body string) reply {
+	s.t.Helper()
+	r := s.do(method, path, body)
+	if r.status != 200 || r.body != `{"results":`+want+`}` || r.header.Get("Content-Type") != "application/json" {
+		s.t.Errorf("%s %s %s: %d %s\nwant %s", method, path, body, r.status, r.body, want)
+	}
+	return r
+}
+
+// These tests hold what rqlite's clients depend on, as a real cluster of rqlite answers.
+func TestRqliteErrorsAreResultsAndMalformedBodiesAreNot(t *testing.T) {
+	s := start(t, Config{})
+	s.db(`[{"error":"no such table: t"}]`, "POST", "/db/execute", `["insert into t values (1)"]`)
+	s.db(`[{"error":"no such table: t"}]`, "POST", "/db/query", `["select * from t"]`)
+	s.db(`[{"error":"no such table: t"},{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", "/db/request", `["select * from t", "select 1"]`)
+	s.db(`[{"error":"near \"selec\": syntax error"}]`, "GET", "/db/query?q=selec", "")
+	s.db(`[{"rows":[],"error":"no such table: t"}]`, "POST", "/db/query?associative", `["select * from t"]`)
+	for _, path := range []string{"/db/execute", "/db/query", "/db/request"} {
+		for _, body := range []string{``, `[]`, `{}`, `["a"`, `[["select ?", 9e999]]`, strings.Repeat("[", 100_000)} {
+			s.want(400, "", "POST", path, body)
+		}
+		s.want(404, "does not exist", "POST", path+"?db=none", `["select 1"]`)
+		s.want(413, "4194304", "POST", path, `["`+strings.Repeat("x", 5<<20)+`"]`)
+	}
+	s.want(400, "", "GET", "/db/query", "")
+	s.want(400, "", "GET", "/db/query?q=", "")
+	s.want(405, "", "GET", "/db/execute?q=select+1", "")
+	r := s.want(200, "", "POST", "/db/query?level=none&freshness=1ms", `["select 1"]`)
+	if r.body != `{"results":[],"error":"stale read"}` {
+		t.Error(r.body)
+	}
+	s.db(`[{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", "/db/query?level=none&freshness=1h", `["select 1"]`)
+	s.db(`[{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", "/db/query?level=weak&freshness=1ms", `["select 1"]`)
+}
+
+func TestRqliteLeavesOutWhatIsZero(t *testing.T) {
+	s := start(t, Config{})
+	s.db(`[{}]`, "POST", "/db/execute", `["create table t (id integer primary key, n)"]`)
+	s.db(`[{"last_insert_id":1,"rows_affected":1},{}]`, "POST", "/db/execute", `["insert into t (n) values (5)", "update t set n = 1 where id = 9"]`)
+	s.db(`[{"rows":null},{"last_insert_id":2,"rows_affected":1,"rows":null}]`, "POST", "/db/execute?associative", `["-- nothing", "insert into t (n) values (6)"]`)
+	s.db(`[{}]`, "POST", "/db/execute", `["-- a comment"]`)
+	s.db(`[{}]`, "POST", "/db/query", `["/* a comment */"]`)
+	s.db(`[]`, "POST", "/db/execute", `[""]`)
+	s.db(`[]`, "POST", "/db/query", `[""]`)
+	s.db(`[{"rows_affected":1}]`, "POST", "/db/execute", `["", "delete from t where id = 2", ""]`)
+	s.db(`[{"columns":["n"],"types":[""]}]`, "POST", "/db/query", `["select n from t where 0"]`)
+	s.db(`[{"types":{"n":""},"rows":[]}]`, "POST", "/db/query?associative", `["select n from t where 0"]`)
+}
+
+func TestRqliteTypesAndDates(t *testing.T) {
+	s := start(t, Config{})
+	s.db(`[{},{"last_insert_id":1,"rows_affected":1}]`, "POST", "/db/execute",
+		`["create table t (v VARCHAR(10), d DATE, dt DateTime, ts TIMESTAMP, b BOOLEAN, x)", "insert into t values ('a', '2024-02-29', 1, 1700000000123, 1, x'00ff')"]`)
+	s.db(`[{"columns":["v","d","dt","ts","b","x"],"types":["varchar(10)","date","datetime","timestamp","boolean","blob"],`+
+		`"values":[["a","2024-02-29T00:00:00Z","1970-01-01T00:00:01Z","2023-11-14T22:13:20.123Z",true,"AP8="]]}]`, "POST", "/db/query", `["select * from t"]`)
+	s.db(`[{"columns":["dt+0","max(b)","n","upper(v)"],"types":["integer","integer","","text"],"values":[[1,1,null,"A"]]}]`, "POST", "/db/query", `["select dt+0, max(b), null as n, upper(v) from t"]`)
+	s.db(`[{"columns":["x"],"types":["blob"],"values":[[[0,255]]]}]`, "POST", "/db/query?blob_array", `["select x from t"]`)
+	s.db(`[{"types":{"b":"boolean","d":"date"},"rows":[{"b":true,"d":"2024-02-29T00:00:00Z"}]}]`, "POST", "/db/request?associative", `["select b, d from t"]`)
+	s.db(`[{"columns":["x"],"types":["text"],"values":[["hi"]]}]`, "POST", "/db/request", `[["insert into t (x) values (?) returning cast(x as text) as x", [104,105]]]`)
+}
+
+func TestRqliteTransactions(t *testing.T) {
+	s := start(t, Config{})
+	s.db(`[{}]`, "POST", "/db/execute", `["create table t (id integer primary key)"]`)
+	failing := `["insert into t values (1)", "insert into t values (1)", "insert into t values (2)"]`
+	for _, path := range []string{"/db/execute", "/db/request"} {
+		s.db(`[{"last_insert_id":1,"rows_affected":1},{"error":"UNIQUE constraint failed: t.id"}]`, "POST", path+"?transaction", failing)
+		s.db(`[{"last_insert_id":1,"rows_affected":1},{"error":"near \"insrt\": syntax error"}]`, "POST", path+"?transaction", `["insert into t values (1)", "insrt into t values (2)", "insert into t values (3)"]`)
+		s.db(`[{"columns":["n"],"types":["integer"],"values":[[0]]}]`, "POST", "/db/query", `["select count(*) as n from t"]`)
+	}
+	s.db(`[{"last_insert_id":1,"rows_affected":1},{"error":"UNIQUE constraint failed: t.id"},{"last_insert_id":2,"rows_affected":1}]`, "POST", "/db/execute", failing)
+	for _, sql := range []string{"begin", "commit", "rollback", "attach 'x' as y", "vacuum into 'x'", "pragma query_only=1", "savepoint a"} {
+		for _, path := range []string{"/db/execute", "/db/execute?transaction", "/db/query", "/db/request", "/db/request?transaction"} {
+			s.want(200, `"error":"`, "POST", path, `["`+sql+`"]`)
+		}
+	}
+	s.want(200, `"error":"a query cannot write`, "POST", "/db/query", `["insert into t values (7)"]`)
+	s.want(200, `"error":"a query cannot write`, "GET", "/db/query?q=delete+from+t", "")
+	s.db(`[{"columns":["n"],"types":["integer"],"values":[[2]]}]`, "POST", "/db/query", `["select count(*) as n from t"]`)
+}
+
+func TestRqliteRowsOfWrites(t *testing.T) {
+	s := start(t, Config{})
+	s.db(`[{}]`, "POST", "/db/execute", `["create table t (id integer primary key, n text)"]`)
+	s.db(`[{"columns":["id","n"],"types":["integer","text"],"values":[[1,"a"],[2,"b"]]}]`, "POST", "/db/execute", `["insert into t (n) values ('a'), ('b') returning *"]`)
+	s.db(`[{},{"error":"no such column: x"}]`, "POST", "/db/execute", `["select * from t", "select x from t"]`)
+	s.db(`[{"columns":["n"],"types":["text"],"values":[["a"]]},{"last_insert_id":3,"rows_affected":1},{"columns":["n"],"types":["integer"],"values":[[3]]}]`,
+		"POST", "/db/request", `["select n from t where id = 1", "insert into t (n) values ('c')", "select count(*) as n from t"]`)
+	s.db(`[{"types":{"n":"text"},"rows":[{"n":"a"}]},{"rows_affected":1,"rows":null}]`, "POST", "/db/request?associative", `["select n from t where id = 1", "delete from t where id = 3"]`)
+	s.db(`[{"columns":["2"],"types":["integer"],"values":[[2]]}]`, "POST", "/db/query", `["select 1; select 2"]`)
+	s.db(`[{"columns":["n"],"types":["integer"],"values":[[3]]}]`, "POST", "/db/request", `["insert into t (n) values ('d'); select count(*) as n from t"]`)
+}
+
+func TestRqliteParameters(t *testing.T) {
+	s := start(t, Config{})
+	s.db(`[{"columns":["a","b"],"types":["integer","text"],"values":[[1,"x"]]}]`, "POST", "/db/query", `[["select ? as a, ? as b", 1, "x", "surplus"]]`)
+	s.db(`[{"error":"not enough args to execute query: want 2 got 1"}]`, "POST", "/db/query", `[["select ?, ?", 1]]`)
+	s.db(`[{"error":"not enough args to execute query: want 1 got 0"}]`, "POST", "/db/execute", `[["create table t as select ?"]]`)
+	s.db(`[{"columns":["a","b"],"types":["integer","text"],"values":[[1,"x"]]}]`, "POST", "/db/query", `[["select :a as a, $b as b", {"b": "x", "a": 1}]]`)
+	s.db(`[{"columns":["a","b","c","d"],"types":["integer","integer","real","integer"],"values":[[9223372036854775807,-9223372036854775808,9223372036854776000,1]]}]`,
+		"POST", "/db/query", `[["select ? as a, ? as b, ? as c, ? as d", 9223372036854775807, -9223372036854775808, 9223372036854775808, true]]`)
+	s.db(`[{"columns":["a"],"types":["text"],"values":[["blob"]]}]`, "POST", "/db/query", `[["select typeof(?) as a", [1, 2]]]`)
+}
+
+func TestRqliteLevels(t *testing.T) {
+	s := start(t, Config{})
+	for _, level := range []string{"", "none", "weak", "linearizable", "strong", "auto", "whatever"} {
+		for _, path := range []string{"/db/query", "/db/request"} {
+			s.db(`[{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", path+"?level="+level, `["select 1"]`)
+		}
+	}
+	for word, want := range map[string]structs.Consistency{
+		"none": structs.Stale, "weak": structs.Leader, "auto": structs.Leader, "": structs.Leader, "x": structs.Leader, "strong": structs.Linearizable, "linearizable": structs.Linearizable,
+	} {
+		if got := level(word); got != want {
+			t.Errorf("%q is %v", word, got)
+		}
+	}
+	if s.b.count("SQL.Execute") != 0 {
+		t.Error("a read went through the log")
+	}
+	for _, query := range []string{"freshness=x&level=none", "db_timeout=x", "db_timeout=-1s"} {
+		s.want(400, "duration", "POST", "/db/query?"+query, `["select 1"]`)
+	}
+	s.db(`[{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", "/db/query?db_timeout=1m", `["select 1"]`)
+	s.want(200, `"error":"query timeout"`, "POST", "/db/query?db_timeout=50ms", `["with recursive c(n) as (select 1 union all select n + 1 from c) select max(n) from c", "select 1"]`)
+}
+
+func TestRqliteTimingsAndQueue(t *testing.T) {
+	s := start(t, Config{})
+	r := s.want(200, `[{"time":`, "POST", "/db/execute?timings", `["create table t (x)"]`)
+	if strings.Count(r.body, `"time":`) != 2 || r.header.Get("X-Debros-Index") == "" {
+		t.Errorf("%s", r.body)
+	}
+	r = s.want(200, `"values":[[1]],"time":`, "POST", "/db/query?timings", `["select 1"]`)
+	if strings.Count(r.body, `"time":`) != 2 {
+		t.Errorf("%s", r.body)
+	}
+	r = s.want(200, "", "POST", "/db/execute?queue&wait&timeout=10s", `["insert into t values (1)"]`)
+	if want := fmt.Sprintf(`{"results":[],"sequence_number":%s}`, r.header.Get("X-Debros-Index")); r.body != want {
+		t.Errorf("%s, want %s", r.body, want)
+	}
+	s.db(`[{"columns":["n"],"types":["integer"],"values":[[1]]}]`, "GET", "/db/query?level=strong&q=select+count(*)+as+n+from+t", "")
+}
+
+func TestRqliteClusterRoutes(t *testing.T) {
+	s := start(t, Config{})
+	const node = `{"id":"12D3KooWtest","api_addr":"http://10.0.0.1:5001","addr":"10.0.0.1:7001","version":"1.0.0","voter":true,"reachable":true,"leader":true}`
+	s.wantJSON(200, `{"12D3KooWtest":`+node+`}`, "GET", "/nodes", "")
+	s.wantJSON(200, `{"nodes":[`+node+`]}`, "GET", "/nodes?ver=2&nonvoters", "")
+	s.wantJSON(200, node, "GET", "/leader", "")
+	s.want(200, `"leader":{"node_id":"12D3KooWtest","addr":"10.0.0.1:7001"}`, "GET", "/status", "")
+	s.want(200, "[+]node ok\n[+]leader ok\n[+]store ok\n", "GET", "/readyz", "")
+	s.b.failWith(structs.Errorf(structs.KindUnavailable, "no server answers"))
+	s.want(200, "[+]node ok\n", "GET", "/readyz?noleader", "")
+	s.want(503, "[-]leader", "GET", "/readyz", "")
+}
+
+func TestBasicAuthenticationIsForRqlitesRoutes(t *testing.T) {
+	for path, want := range map[string]string{"/db/query": "secret", "/nodes": "secret", "/v1/sql/query": "", "/v1/kv/a": ""} {
+		r, _ := http.NewRequest("GET", path, nil)
+		r.SetBasicAuth("anybody", "secret")
+		res, _ := start(t, Config{}).h.table.find(path)
+		got := &call{r: r, basic: res.basic}
+		if err := got.readManners(); err != nil || got.token != want {
+			t.Errorf("%s: token %q, %v", path, got.token, err)
+		}
+		r.Header.Set("X-Debros-Token", "other")
+		if err := got.readManners(); err != nil || got.token != "other" {
+			t.Errorf("%s: token %q, %v", path, got.token, err)
+		}
+	}
+}
