@@ -2,7 +2,10 @@ module github.com/debros/debros/test/compat
 
 go 1.26.7
 
-require github.com/hashicorp/consul/api v1.34.5
+require (
+	github.com/hashicorp/consul/api v1.34.5
+	github.com/rqlite/gorqlite v0.0.0-20261020015727-7224ce2bd419
+)
 
 require (
 	github.com/armon/go-metrics v0.4.1 // indirect
