@@ -19,6 +19,7 @@ type route struct {
 	errors  errorForm
 	reads   bool   // a POST that changes nothing
 	basic   bool   // the token may be the password of HTTP basic authentication
+	plain   bool   // programs send the body as text/plain
 	doc     string // one sentence for the reference
 	params  string // query parameters beside the common ones, "" = none
 	body    string // what the request body is, "" = none
@@ -168,7 +169,7 @@ func (c *call) serve() error {
 		c.w.Header().Set("Allow", res.allow)
 		return &statusError{http.StatusMethodNotAllowed, invalid("method %s not allowed", c.r.Method)}
 	}
-	if err := checkForm(c.r); err != nil {
+	if err := checkForm(c.r, rt.plain); err != nil {
 		return err
 	}
 	c.reads = rt.reads || rt.method == http.MethodGet

@@ -37,6 +37,11 @@ func rqliteRoutes() []route {
 			doc:    "Run statements that read and write, as rqlite does. All of them go through the log, unless all look like reads.",
 			params: forms + "; `transaction`; " + levels, body: statements, reply: results,
 		},
+		{
+			method: "POST", pattern: p + "load", handle: dbLoad, basic: true, plain: true,
+			doc:    "Run SQL text as sqlite3's .dump writes it, all of it or nothing; its BEGIN, COMMIT and PRAGMA foreign_keys are passed over.",
+			params: "`db=` the database", body: "the text, at most limits.sql_bytes_max", reply: "`{\"results\": []}`, or `{\"results\": [{\"error\"}]}` when nothing was loaded",
+		},
 	}
 }
 
@@ -149,6 +154,34 @@ func (d *dbCall) execute(withRows bool) error {
 		if b, err = w.full(b); err != nil {
 			return err
 		}
+	}
+	return w.end(append(d.form.AppendTook(append(b, ']'), time.Since(d.start)), '}'))
+}
+
+// dbLoad answers with the error that undid everything, if there was one.
+func dbLoad(c *call) error {
+	text, err := c.body(c.h.limits().SQLBytesMax, sqlKnob)
+	if err != nil {
+		return err
+	}
+	d := &dbCall{call: c, start: time.Now(), form: rqlite.Form{Timings: c.flag("timings")}}
+	if d.statements, err = rqlite.DecodeDump(string(text)); err != nil {
+		return err
+	}
+	if len(d.statements) == 0 {
+		return invalid("no statements")
+	}
+	req := structs.SQLRequest{WriteOptions: c.write(), Database: c.params.Get("db"), Statements: d.statements, Transaction: true}
+	var rep structs.SQLReply
+	if err := c.rpc("SQL.Execute", &req, &rep); err != nil {
+		return err
+	}
+	c.index(rep.Index)
+	w := c.jsonWriter()
+	c.w.WriteHeader(http.StatusOK)
+	b := []byte(`{"results":[`)
+	if last := &rep.Results[len(rep.Results)-1]; last.Err != nil {
+		b = d.form.AppendWrite(b, last, time.Since(d.start))
 	}
 	return w.end(append(d.form.AppendTook(append(b, ']'), time.Since(d.start)), '}'))
 }

@@ -155,6 +155,37 @@ func TestRqliteTimingsAndQueue(t *testing.T) {
 	s.db(`[{"columns":["n"],"types":["integer"],"values":[[1]]}]`, "GET", "/db/query?level=strong&q=select+count(*)+as+n+from+t", "")
 }
 
+func TestRqliteLoadTakesADump(t *testing.T) {
+	s := start(t, Config{})
+	const dump = `PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, n TEXT);
+INSERT INTO t VALUES(7,'a;b');
+CREATE TABLE log(n);
+CREATE TRIGGER tr AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.n); INSERT INTO log VALUES (';'); END;
+DELETE FROM sqlite_sequence;
+INSERT INTO sqlite_sequence VALUES('t',41);
+COMMIT;
+`
+	plain := []string{"Content-Type", "text/plain"}
+	if r := s.want(200, "", "POST", "/db/load", dump, plain...); r.body != `{"results":[]}` || r.header.Get("X-Debros-Index") == "" {
+		t.Errorf("%v %s", r.header, r.body)
+	}
+	s.db(`[{"last_insert_id":42,"rows_affected":1}]`, "POST", "/db/execute", `["insert into t (n) values ('c')"]`)
+	s.db(`[{"columns":["n"],"types":["integer"],"values":[[2]]}]`, "POST", "/db/query", `["select count(*) as n from log"]`)
+
+	s.db(`[{"error":"table t already exists"}]`, "POST", "/db/load", "insert into log values (1); create table t (x); insert into log values (2);")
+	s.db(`[{"error":"near \"insrt\": syntax error"}]`, "POST", "/db/load", "BEGIN; insert into log values (1); insrt into t; COMMIT;")
+	s.db(`[{"columns":["n"],"types":["integer"],"values":[[2]]}]`, "POST", "/db/query", `["select count(*) as n from log"]`)
+	s.want(501, "database file", "POST", "/db/load", "SQLite format 3\x00 and more")
+	s.want(400, "no statements", "POST", "/db/load", "-- nothing")
+	s.want(413, "4194304", "POST", "/db/load", strings.Repeat("x", 5<<20))
+	for _, browser := range [][]string{{"Origin", "http://" + strings.TrimPrefix(s.url, "http://")}, {"Sec-Fetch-Site", "same-origin"}, {"Referer", "http://evil.example/"}} {
+		s.want(400, "form", "POST", "/db/load", "drop table t", append(browser, plain...)...)
+	}
+	s.want(400, "form", "POST", "/db/execute", `["drop table t"]`, plain...)
+}
+
 func TestRqliteClusterRoutes(t *testing.T) {
 	s := start(t, Config{})
 	const node = `{"id":"12D3KooWtest","api_addr":"http://10.0.0.1:5001","addr":"10.0.0.1:7001","version":"1.0.0","voter":true,"reachable":true,"leader":true}`
