@@ -146,6 +146,7 @@ func (c *call) progress(mode string, size int64) (bar, error) {
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetSpinnerChangeInterval(0), // else a goroutine draws on after Exit, over the error
 		progressbar.OptionUseANSICodes(colourful(c.Stderr)),
 		progressbar.OptionOnCompletion(func() { fmt.Fprintln(c.Stderr) }),
 	)}, nil
