@@ -33,7 +33,8 @@ func (s *Server) RPC(ctx context.Context, method string, req, reply any) error {
 	}
 	// Leadership may move between the look at it and the work: such an answer says that nothing was
 	// done, so the request may look again.
-	deadline := time.Now().Add(s.cfg.HoldTimeout)
+	deadline := s.holdUntil(ctx)
+	ctx = context.WithValue(ctx, holdKey{}, deadline) // all looks together wait for the hold time once
 	out, err := m.Handle(ctx, req)
 	for errors.Is(err, structs.ErrNoLeader) && s.pause(ctx, deadline) == nil {
 		out, err = m.Handle(ctx, req)
@@ -113,7 +114,7 @@ func (s *Server) forward(ctx context.Context, to rpc.ForwardTo, call func(contex
 	if to.Forwarded {
 		return true, errNotLeader()
 	}
-	deadline := time.Now().Add(s.cfg.HoldTimeout)
+	deadline := s.holdUntil(ctx)
 	for {
 		if id, addr := s.leader(); id != "" && id != s.cfg.NodeID {
 			err := call(ctx, addr)
@@ -132,6 +133,18 @@ func (s *Server) forward(ctx context.Context, to rpc.ForwardTo, call func(contex
 			return false, nil
 		}
 	}
+}
+
+// holdKey is the context's key for when a request stops waiting for a leader.
+type holdKey struct{}
+
+// holdUntil is when a request stops waiting for a leader: what RPC noted when it began, or the hold time
+// from now for one that came over the network.
+func (s *Server) holdUntil(ctx context.Context) time.Time {
+	if deadline, ok := ctx.Value(holdKey{}).(time.Time); ok {
+		return deadline
+	}
+	return time.Now().Add(s.cfg.HoldTimeout)
 }
 
 // pause waits a little before the next look for a leader.
@@ -164,7 +177,7 @@ func (s *Server) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
 	if o.Consistency != structs.Linearizable {
 		return nil
 	}
-	deadline := time.Now().Add(s.cfg.HoldTimeout)
+	deadline := s.holdUntil(ctx)
 	for {
 		index, err := s.reads.get(ctx)
 		if err == nil {

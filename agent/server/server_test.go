@@ -274,3 +274,21 @@ func TestTheRaftConfigurationHasItsIndex(t *testing.T) {
 		t.Fatalf("after a restart it stands at %d, want %d", index(again), removed)
 	}
 }
+
+// TestWithoutALeaderARequestWaitsForTheHoldTimeOnce: several layers look for a leader.
+func TestWithoutALeaderARequestWaitsForTheHoldTimeOnce(t *testing.T) {
+	const hold = 4 * time.Second
+	c := newCluster(t, 0, func(cfg *Config) { cfg.HoldTimeout = hold })
+	n := c.join("id0", "", 3)
+	var wg sync.WaitGroup
+	for i := range 16 { // which layer gives up first is a matter of luck
+		wg.Go(func() {
+			began := time.Now()
+			err := put(n, "k"+num(i), "v")
+			if took := time.Since(began); !errors.Is(err, structs.ErrNoLeader) || took < hold/2 || took >= hold*3/2 {
+				t.Errorf("%v after %s", err, took)
+			}
+		})
+	}
+	wg.Wait()
+}
