@@ -4,7 +4,8 @@
 // Contract: RPC and Stream return *structs.Error (or a context error). A request is sent again only
 // when it surely changed nothing: the answer was KindNoLeader or KindUnavailable, or it was a read. A
 // write whose result is unknown (KindUnknownResult) is never sent again. Repeating ends when the
-// hold time has passed, in which a server's own wait for a leader counts. The router starts no goroutine and holds no connection: the
+// hold time has passed, in which a server's own wait for a leader counts; after that, one server more
+// is tried if it knows a leader. The router starts no goroutine and holds no connection: the
 // pool does.
 package router
 
@@ -30,6 +31,9 @@ const (
 	// the other, and half of it is jitter.
 	retryPauseMin = 20 * time.Millisecond
 	retryPauseMax = 640 * time.Millisecond
+
+	// askTimeout bounds the question whether a server knows a leader, which none has to think about.
+	askTimeout = time.Second
 )
 
 // Server is one server as membership knows it.
@@ -145,6 +149,7 @@ func (r *Router) repeat(ctx context.Context, method string, isRead, isLong bool,
 			WithHint("try again later, or raise limits.rpc_rate")
 	}
 	var deadline time.Time
+	askedAround := false
 	pause := retryPauseMin
 	for {
 		began := time.Now()
@@ -162,8 +167,14 @@ func (r *Router) repeat(ctx context.Context, method string, isRead, isLong bool,
 			deadline = r.holdUntil(began, isLong && structs.KindOf(err) != structs.KindNoLeader)
 		}
 		d := pause/2 + rand.N(pause/2)
-		if time.Now().Add(d).After(deadline) {
-			return err
+		// A server gives up a little before the hold time is over; it would wait as long again.
+		held := structs.KindOf(err) == structs.KindNoLeader && time.Since(began) > r.hold/2
+		if held || time.Now().Add(d).After(deadline) {
+			if askedAround || !r.leaderElsewhere(ctx, err) {
+				return err
+			}
+			askedAround = true
+			continue
 		}
 		select {
 		case <-time.After(d):
@@ -184,6 +195,20 @@ func (r *Router) holdUntil(began time.Time, slept bool) time.Time {
 		began = now
 	}
 	return began.Add(r.hold)
+}
+
+// leaderElsewhere reports, after a server has waited in vain for a leader, whether the next one knows
+// one: the first may be cut off from the others.
+func (r *Router) leaderElsewhere(ctx context.Context, err error) bool {
+	s, ok := r.choice.pick(time.Now())
+	if !ok || structs.KindOf(err) != structs.KindNoLeader {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var reply structs.StatusReply
+	req := &structs.QueryRequest{QueryOptions: structs.QueryOptions{Consistency: structs.Stale}}
+	return r.pool.Call(ctx, s.Addr, "Status.Leader", req, &reply) == nil && reply.LeaderID != ""
 }
 
 // once tries one server and remembers how it went.
