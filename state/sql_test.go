@@ -145,6 +145,24 @@ func TestWriteMovesOnlyItsOwnDatabase(t *testing.T) {
 	}
 }
 
+// What one database draws must not tell what another one draws.
+func TestDatabasesOfOneEntryDrawDifferentNumbers(t *testing.T) {
+	r := newSQLRig(t)
+	if refusal := r.database(structs.SQLDatabaseCreate, structs.SQLDatabase{Name: "a"}); refusal != nil {
+		t.Fatal(refusal)
+	}
+	r.entry(func(tx *Txn) {
+		for _, name := range []string{"", "a"} {
+			if _, refusal, err := tx.SQL(sqlRequest(ns, name, "create table t as select random() as a")); refusal != nil || err != nil {
+				t.Fatal(refusal, err)
+			}
+		}
+	})
+	if a, b := read(t, r.s, "", "select a from t"), read(t, r.s, "a", "select a from t"); a == b {
+		t.Fatalf("both drew %s", a)
+	}
+}
+
 func TestDatabaseRefusals(t *testing.T) {
 	r := newSQLRig(t)
 	if refusal := r.database(structs.SQLDatabaseCreate, structs.SQLDatabase{Name: "a"}); refusal != nil {

@@ -78,6 +78,7 @@ func (s *sqlFiles) acquire(d *structs.SQLDatabase) (*sqlFile, error) {
 
 	f.once.Do(func() {
 		f.db, f.err = s.engine.Open(f.path, sqldb.Options{
+			Name:      string(d.Namespace) + "/" + d.Name, // chance depends on it
 			PageBytes: d.PageBytes, DoubleQuotedStrings: d.DoubleQuotedStrings, ForeignKeys: d.ForeignKeys,
 		})
 	})
