@@ -13,7 +13,7 @@ import (
 // after another.
 func TestWithoutALeaderEverybodyWaitsForTheHoldTimeOnce(t *testing.T) {
 	t.Parallel()
-	const hold = 8 * time.Second
+	const hold = 12 * time.Second // long, so that a slow machine does not look like a second wait
 	c := agenttest.Cluster(t, 2, 1, func(s *agenttest.Spec) {
 		s.HCL = "performance { rpc_hold_timeout = \"" + hold.String() + "\" }"
 	})
@@ -55,7 +55,7 @@ func TestWithoutALeaderEverybodyWaitsForTheHoldTimeOnce(t *testing.T) {
 		if !errors.Is(r.err, api.ErrNoLeader) {
 			t.Errorf("%s: %v", r.name, r.err)
 		}
-		if r.took < hold/2 || r.took >= hold*3/2 {
+		if r.took < hold/2 || r.took >= hold*19/10 {
 			t.Errorf("%s took %s; the hold time is %s", r.name, r.took, hold)
 		}
 	}

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/debros/debros/structs"
 )
@@ -81,23 +80,4 @@ func TestLeaderLeavesAndTheOthersGoOn(t *testing.T) {
 	eventually(t, "two voters", func() bool { return next.voters() == 2 })
 	mustPut(t, next, "b", "2")
 	wantGet(t, next, "a", "1")
-}
-
-// TestALeaveEndsWhenTheRemovalIsCommitted: the leader sends nothing more to the server that leaves, so
-// waiting to see the removal there is waiting in vain. Up to three leaves, for slow machines.
-func TestALeaveEndsWhenTheRemovalIsCommitted(t *testing.T) {
-	const soon = 3 * time.Second
-	var took time.Duration
-	for range 3 {
-		c := newCluster(t, 3, nil)
-		leaver := c.follower()
-		start := time.Now()
-		if err := settled(func() error { return leaver.Leave(t.Context(), false) }); err != nil {
-			t.Fatal(err)
-		}
-		if took = time.Since(start); took < soon {
-			return
-		}
-	}
-	t.Fatalf("a leave took %s", took)
 }

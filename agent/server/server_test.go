@@ -277,7 +277,7 @@ func TestTheRaftConfigurationHasItsIndex(t *testing.T) {
 
 // TestWithoutALeaderARequestWaitsForTheHoldTimeOnce: several layers look for a leader.
 func TestWithoutALeaderARequestWaitsForTheHoldTimeOnce(t *testing.T) {
-	const hold = 4 * time.Second
+	const hold = 10 * time.Second // long, so that a slow machine does not look like a second wait
 	c := newCluster(t, 0, func(cfg *Config) { cfg.HoldTimeout = hold })
 	n := c.join("id0", "", 3)
 	var wg sync.WaitGroup
@@ -285,7 +285,7 @@ func TestWithoutALeaderARequestWaitsForTheHoldTimeOnce(t *testing.T) {
 		wg.Go(func() {
 			began := time.Now()
 			err := put(n, "k"+num(i), "v")
-			if took := time.Since(began); !errors.Is(err, structs.ErrNoLeader) || took < hold/2 || took >= hold*3/2 {
+			if took := time.Since(began); !errors.Is(err, structs.ErrNoLeader) || took < hold/2 || took >= hold*19/10 {
 				t.Errorf("%v after %s", err, took)
 			}
 		})
