@@ -78,6 +78,9 @@ func (c *Client) KV() *KV { return &KV{c} }
 // Session makes and ends the sessions that locks hang on.
 func (c *Client) Session() *Session { return &Session{c} }
 
+// SQL reads and writes the namespace's default database; SQL().Database(name) another.
+func (c *Client) SQL() *SQL { return &SQL{c: c} }
+
 // Namespaces makes and deletes namespaces.
 func (c *Client) Namespaces() *Namespaces { return &Namespaces{c} }
 

@@ -32,6 +32,9 @@ type QueryOptions struct {
 	// MinIndex > 0 makes the read first wait until the answering server has applied that index, e.g.
 	// that of the caller's last write; at most for Wait, or 10 s.
 	MinIndex uint64
+	// Freshness > 0 refuses an SQL query with Stale, ErrUnavailable, where the answering server last heard
+	// from the leader longer ago than that. Other reads ignore it.
+	Freshness time.Duration
 	// PerPage > 0 asks for pages of that many; NextToken is the QueryMeta.NextToken of the page before.
 	PerPage   int
 	NextToken string
@@ -89,6 +92,9 @@ func (r *request) query(o *QueryOptions) {
 	if o.MinIndex > 0 {
 		r.params.Set("min_index", strconv.FormatUint(o.MinIndex, 10))
 		r.block += max(o.Wait, 10*time.Second)
+	}
+	if o.Freshness > 0 {
+		r.params.Set("freshness", o.Freshness.String())
 	}
 	if o.PerPage > 0 {
 		r.params.Set("per_page", strconv.Itoa(o.PerPage))

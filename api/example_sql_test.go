@@ -1,0 +1,144 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/debros/debros/api"
+)
+
+func ExampleClient_SQL() {
+	client, stop := connect()
+	defer stop()
+	ctx, db := context.Background(), client.SQL()
+
+	if _, err := db.Exec(ctx, "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, since TEXT)"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, err := db.Exec(ctx, "INSERT INTO users (name, since) VALUES (?, ?)", "Ann", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(res.RowsAffected, res.LastInsertID)
+
+	var name string
+	var since time.Time
+	err = db.QueryRow(ctx, api.Stmt("SELECT name, since FROM users WHERE id = ?", res.LastInsertID), nil, &name, &since)
+	fmt.Println(name, since.Year(), err)
+	err = db.QueryRow(ctx, api.Stmt("SELECT name FROM users WHERE id = 7"), nil, &name)
+	fmt.Println(errors.Is(err, api.ErrNoRow))
+	// Output:
+	// 1 1
+	// Ann 2026 <nil>
+	// true
+}
+
+func ExampleSQL_Query() {
+	client, stop := connect()
+	defer stop()
+	ctx, db := context.Background(), client.SQL()
+	q := api.Stmt("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :last) SELECT i, i * 0.5 AS half FROM n",
+		api.Named("last", 1_000_000))
+	rows, err := db.Query(ctx, q, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(rows.Columns())
+	for row, err := range rows.All() { // as they come: memory does not grow
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		var i int
+		var half float64
+		if err := row.Scan(&i, &half); err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(i, half)
+		if i == 3 {
+			break // gives up the rest, at the server too
+		}
+	}
+	_, err = db.Query(ctx, api.Stmt("CREATE TABLE t (a)"), nil)
+	fmt.Println(err, errors.Is(err, api.ErrDenied))
+	// Output:
+	// [i half]
+	// 1 0.5
+	// 2 1
+	// 3 1.5
+	// a query cannot write true
+}
+
+func ExampleSQL_Execute() {
+	client, stop := connect()
+	defer stop()
+	ctx, db := context.Background(), client.SQL()
+	_, err := db.Exec(ctx, "CREATE TABLE account (name TEXT PRIMARY KEY, cents INTEGER CHECK (cents >= 0))")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	move := func(cents int) error {
+		_, err := db.Execute(ctx, &api.SQLRequest{Transaction: true, Statements: []api.SQLStatement{
+			api.Stmt("INSERT INTO account VALUES ('ann', 100), ('bob', 0) ON CONFLICT DO NOTHING"),
+			api.Stmt("UPDATE account SET cents = cents + ? WHERE name = 'bob'", cents),
+			api.Stmt("UPDATE account SET cents = cents - ? WHERE name = 'ann'", cents),
+		}}, nil)
+		return err
+	}
+	fmt.Println(move(30))
+	err = move(80) // more than there is: nothing is done
+	var failed *api.SQLError
+	fmt.Println(errors.As(err, &failed) && failed.Statement == 2, errors.Is(err, api.ErrConflict))
+	var cents int
+	err = db.QueryRow(ctx, api.Stmt("SELECT cents FROM account WHERE name = 'bob'"), nil, &cents)
+	fmt.Println(cents, err)
+
+	// Only if nobody changed what was read.
+	reply, err := db.Execute(ctx, &api.SQLRequest{
+		Guards:     []api.SQLGuard{{SQLStatement: api.Stmt("SELECT cents FROM account WHERE name = 'bob'"), First: []any{cents}}},
+		Statements: []api.SQLStatement{api.Stmt("UPDATE account SET cents = ? WHERE name = 'bob' RETURNING cents", cents*2)},
+	}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(reply.Results[0].Rows[0].Values()...)
+	// Output:
+	// <nil>
+	// true true
+	// 30 <nil>
+	// 60
+}
+
+func ExampleSQL_Databases() {
+	client, stop := connect()
+	defer stop()
+	ctx, sql := context.Background(), client.SQL()
+	if _, _, err := sql.CreateDatabase(ctx, &api.SQLDatabase{Name: "shop", PageBytes: 1024}, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, _, err := sql.CreateDatabase(ctx, &api.SQLDatabase{Name: "shop"}, nil)
+	fmt.Println(errors.Is(err, api.ErrConflict))
+	_, err = sql.Database("shop").Exec(ctx, "CREATE TABLE t (a)")
+	fmt.Println(err)
+	list, _, err := sql.Databases(ctx, nil)
+	for _, d := range list {
+		fmt.Println(d.Name, d.PageBytes, d.SizeBytes > 0, err)
+	}
+	_, err = sql.DeleteDatabase(ctx, "shop", nil)
+	d, _, err2 := sql.ReadDatabase(ctx, "shop", nil)
+	fmt.Println(err, d == nil, err2)
+	// Output:
+	// true
+	// <nil>
+	// shop 1024 true <nil>
+	// <nil> true <nil>
+}
