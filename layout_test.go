@@ -52,6 +52,7 @@ var layout = map[string][]string{
 	"api": {},
 	"command": {"agent", "agent/config", "agent/server", "api", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version",
 		"state/archive", "state/fsm", "structs"},
+	"command/sqlrun":  {"api", "command/sqltext"},
 	"command/sqltext": {},
 
 	"test":         {}, // only tests: they run binaries
