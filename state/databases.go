@@ -67,7 +67,7 @@ func (t *Txn) SQLDatabase(r *structs.SQLDatabaseRequest) (*structs.SQLDatabaseRe
 
 func noDatabase(name string) *structs.Error {
 	return structs.Errorf(structs.KindNotFound, "database %q does not exist", name).
-		WithHint("create it first, or name another one; `debros sql databases` lists them")
+		WithHint("create it first, or name another one; debros sql database list shows those that exist")
 }
 
 func (t *Txn) createDatabase(d structs.SQLDatabase) *structs.SQLDatabase {
