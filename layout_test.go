@@ -50,10 +50,11 @@ var layout = map[string][]string{
 	"agent/telemetry":       {},
 
 	"api": {},
-	"command": {"agent", "agent/config", "agent/server", "api", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version",
-		"state/archive", "state/fsm", "structs"},
-	"command/sqlrun":  {"api", "command/sqltext"},
-	"command/sqltext": {},
+	"command": {"agent", "agent/config", "agent/server", "api", "command/sqlrun", "command/sqlshell", "command/sqltext",
+		"internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "state/archive", "state/fsm", "structs"},
+	"command/sqlrun":   {"api", "command/sqltext"},
+	"command/sqlshell": {"api", "command/sqlrun", "command/sqltext"},
+	"command/sqltext":  {},
 
 	"test":         {}, // only tests: they run binaries
 	"test/harness": {"api"},

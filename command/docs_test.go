@@ -109,16 +109,18 @@ func TestDocsConfigurationsAreValid(t *testing.T) {
 }
 
 func TestDocsGoProgramsBuild(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "website", "docs", "go-client.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := fenced(string(text), "go")[0]
-	file := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
-		t.Errorf("go vet: %v\n%s", err, out)
+	for _, page := range []string{"go-client.md", "sql.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "website", "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		program := fenced(string(text), "go")[0]
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
+			t.Errorf("%s: go vet: %v\n%s", page, err, out)
+		}
 	}
 }

@@ -14,14 +14,15 @@ func (c *cmd) Help() string {
 	if text := strings.TrimSpace(c.help); text != "" {
 		b.WriteString("\n" + indent(text, "  ") + "\n")
 	}
-	if c.run == nil {
-		b.WriteString("\nCommands:\n")
-		for _, make := range registry() {
-			sub := make()
-			if rest, ok := strings.CutPrefix(sub.name, c.name+" "); ok && !strings.Contains(rest, " ") {
-				fmt.Fprintf(&b, "    %-18s  %s\n", rest, sub.synopsis)
-			}
+	title := "\nCommands:\n"
+	for _, make := range registry() {
+		sub := make()
+		if rest, ok := strings.CutPrefix(sub.name, c.name+" "); ok && !strings.Contains(rest, " ") {
+			fmt.Fprintf(&b, "%s    %-18s  %s\n", title, rest, sub.synopsis)
+			title = ""
 		}
+	}
+	if c.run == nil {
 		return b.String()
 	}
 	own, common := c.flagGroups()
