@@ -25,7 +25,7 @@ var layout = map[string][]string{
 	"internal/logging":    {},
 	"internal/version":    {},
 
-	"state":              {"state/sqldb", "structs"},
+	"state":              {"internal/atomicfile", "state/sqldb", "structs"},
 	"state/fsm":          {"state", "structs"},
 	"state/archive":      {"structs"},
 	"state/sqldb":        {"state/sqldb/sqlite", "structs"},

@@ -42,7 +42,7 @@ type testBackend struct {
 func newTestBackend(t testing.TB) *testBackend {
 	t.Helper()
 	store := state.New()
-	if err := store.OpenDatabases(filepath.Join(t.TempDir(), "sql")); err != nil {
+	if err := store.OpenDatabases(filepath.Join(t.TempDir(), "sql"), ""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -27,6 +27,14 @@ func (s *Store) Snapshot() *Snapshot {
 	return &Snapshot{v: v, sql: e.files.snapshot(v)}
 }
 
+// Note says, before the snapshot can be used, under which id it will be known: see Store.CanResume.
+func (s *Snapshot) Note(id string) error {
+	if s.sql == nil {
+		return nil
+	}
+	return note(s.sql.files.dir, id)
+}
+
 // Release lets go of the databases. It may be called twice.
 func (s *Snapshot) Release() { s.sql.release() }
 
@@ -91,6 +99,7 @@ func each[T any](v view, table string, fn func(*T) error) error {
 type Restorer struct {
 	tx    *memdb.Txn
 	files *sqlFiles // nil in a store without databases
+	keep  bool      // files that are not older than their rows stay
 }
 
 // Entry sets what Store.Index and Store.Time will be.
@@ -143,6 +152,9 @@ func (r *Restorer) Database(row *structs.SQLDatabase, file io.Reader) error {
 	}
 	if err := restoreRow(r, tableDatabases, row); err != nil {
 		return err
+	}
+	if r.keep && r.files.notOlder(row) {
+		return nil
 	}
 	return sqldb.Install(filepath.Join(r.files.dir, databaseFile(row)), file)
 }

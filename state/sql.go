@@ -13,7 +13,7 @@ import (
 // sqlWrite is a database that the entry being applied has written.
 type sqlWrite struct {
 	file *sqlFile
-	tx   *sqldb.Tx
+	tx   *sqldb.Tx // nil when the file has this entry already: it was applied before the process crashed
 }
 
 // SQL runs a request's statements on its database. The refusal is the same on every replica. An error is a
@@ -26,6 +26,11 @@ func (t *Txn) SQL(r *structs.SQLRequest) (*structs.SQLReply, *structs.Error, err
 	w, err := t.openDatabase(d)
 	if err != nil {
 		return nil, nil, err
+	}
+	if w.tx == nil {
+		reply := &structs.SQLReply{} // who asked is gone
+		reply.Index = t.index
+		return reply, nil, nil
 	}
 	reply, refusal, err := w.tx.Execute(r)
 	if err != nil {
@@ -48,16 +53,18 @@ func (t *Txn) openDatabase(d *structs.SQLDatabase) (*sqlWrite, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.files.pinForSnapshots(name); err != nil {
-		t.files.release(f)
-		return nil, err
+	w := &sqlWrite{file: f}
+	if f.db.AppliedIndex() < t.index {
+		if err := t.files.pinForSnapshots(name); err != nil {
+			t.files.release(f)
+			return nil, err
+		}
+		w.tx, err = f.db.Begin(structs.Stamp{Index: t.index, Time: time.Unix(0, t.now), Seed: t.seed})
+		if err != nil {
+			t.files.release(f)
+			return nil, fmt.Errorf("database %s of namespace %s: %w", d.Name, d.Namespace, err)
+		}
 	}
-	tx, err := f.db.Begin(structs.Stamp{Index: t.index, Time: time.Unix(0, t.now), Seed: t.seed})
-	if err != nil {
-		t.files.release(f)
-		return nil, fmt.Errorf("database %s of namespace %s: %w", d.Name, d.Namespace, err)
-	}
-	w := &sqlWrite{file: f, tx: tx}
 	if t.sql == nil {
 		t.sql = map[string]*sqlWrite{}
 	}
@@ -70,8 +77,10 @@ func (t *Txn) openDatabase(d *structs.SQLDatabase) (*sqlWrite, error) {
 func (t *Txn) commitSQL() error {
 	for len(t.sqlOrder) > 0 {
 		w := t.sqlOrder[0]
-		if err := w.tx.Commit(); err != nil {
-			return fmt.Errorf("commit entry %d to %s: %w", t.index, w.file.name, err)
+		if w.tx != nil {
+			if err := w.tx.Commit(); err != nil {
+				return fmt.Errorf("commit entry %d to %s: %w", t.index, w.file.name, err)
+			}
 		}
 		t.files.release(w.file)
 		t.sqlOrder = t.sqlOrder[1:]
@@ -83,7 +92,9 @@ func (t *Txn) commitSQL() error {
 // abortSQL takes back what is not committed.
 func (t *Txn) abortSQL() {
 	for _, w := range t.sqlOrder {
-		_ = w.tx.Rollback() // it fails only where the commit has failed, and then this server stops
+		if w.tx != nil {
+			_ = w.tx.Rollback() // it fails only where the commit has failed, and then this server stops
+		}
 		t.files.release(w.file)
 	}
 	t.sql, t.sqlOrder = nil, nil

@@ -17,7 +17,7 @@ import (
 func newSQLRig(t *testing.T) *rig {
 	t.Helper()
 	r := newRig(t)
-	if err := r.s.OpenDatabases(filepath.Join(t.TempDir(), "sql")); err != nil {
+	if err := r.s.OpenDatabases(filepath.Join(t.TempDir(), "sql"), ""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -265,11 +265,20 @@ func TestAbortedEntryLeavesDatabasesAlone(t *testing.T) {
 	r.exec("", "insert into t values(2)")
 }
 
+// pipeDatabase restores a database from a snapshot.
+func pipeDatabase(snap *Snapshot, to *Restorer, d *structs.SQLDatabase) error {
+	var file bytes.Buffer
+	if err := snap.WriteDatabase(d, &file); err != nil {
+		return err
+	}
+	return to.Database(d, &file)
+}
+
 // snapshotFile is a database as a snapshot has it, opened as a store of its own.
 func snapshotFile(t *testing.T, snap *Snapshot, name string) *Store {
 	t.Helper()
 	s := New()
-	if err := s.OpenDatabases(filepath.Join(t.TempDir(), "sql")); err != nil {
+	if err := s.OpenDatabases(filepath.Join(t.TempDir(), "sql"), ""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.CloseDatabases() })
@@ -278,11 +287,7 @@ func snapshotFile(t *testing.T, snap *Snapshot, name string) *Store {
 			if d.Name != name {
 				return nil
 			}
-			var file bytes.Buffer
-			if err := snap.WriteDatabase(d, &file); err != nil {
-				return err
-			}
-			return to.Database(d, &file)
+			return pipeDatabase(snap, to, d)
 		})
 	})
 	if err != nil {

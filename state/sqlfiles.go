@@ -77,16 +77,34 @@ func (s *sqlFiles) acquire(d *structs.SQLDatabase) (*sqlFile, error) {
 	s.mu.Unlock()
 
 	f.once.Do(func() {
-		f.db, f.err = s.engine.Open(f.path, sqldb.Options{
-			Name:      string(d.Namespace) + "/" + d.Name, // chance depends on it
-			PageBytes: d.PageBytes, DoubleQuotedStrings: d.DoubleQuotedStrings, ForeignKeys: d.ForeignKeys,
-		})
+		f.db, f.err = s.engine.Open(f.path, optionsOf(d))
 	})
 	if f.err != nil {
 		s.release(f)
 		return nil, fmt.Errorf("open database %s of namespace %s: %w", d.Name, d.Namespace, f.err)
 	}
 	return f, nil
+}
+
+func optionsOf(d *structs.SQLDatabase) sqldb.Options {
+	return sqldb.Options{
+		Name:      string(d.Namespace) + "/" + d.Name, // chance depends on it
+		PageBytes: d.PageBytes, DoubleQuotedStrings: d.DoubleQuotedStrings, ForeignKeys: d.ForeignKeys,
+	}
+}
+
+// notOlder reports whether the file of a database is there and has all that its row tells of.
+func (s *sqlFiles) notOlder(d *structs.SQLDatabase) bool {
+	path := filepath.Join(s.dir, databaseFile(d))
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	db, err := s.engine.Open(path, optionsOf(d))
+	if err != nil {
+		return false
+	}
+	ok := db.AppliedIndex() >= d.ModifyIndex
+	return db.Close() == nil && ok
 }
 
 // errReplaced: the tables that the caller looked at are gone since; it looks again.

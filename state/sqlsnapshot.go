@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/debros/debros/state/sqldb"
@@ -40,7 +43,31 @@ func (s *sqlFiles) snapshot(v view) *sqlSnapshot {
 	s.mu.Lock()
 	s.snaps[snap] = true
 	s.mu.Unlock()
+	s.sweep(snap, v.lastEntry().Index)
 	return snap
+}
+
+// sweep removes files of databases that are gone and whose removal a crash has kept back. A file that an entry after
+// index made is not one of them: after a resumed start files may be ahead of the tables.
+func (s *sqlFiles) sweep(snap *sqlSnapshot, index uint64) {
+	all, err := filepath.Glob(filepath.Join(s.dir, "*.db"))
+	if err != nil {
+		return
+	}
+	for _, path := range all {
+		name := filepath.Base(path)
+		if snap.pins[name] != nil || name == databaseFile(emptyDatabase()) {
+			continue
+		}
+		parts := strings.Split(strings.TrimSuffix(name, ".db"), ".")
+		made, err := strconv.ParseUint(parts[len(parts)-1], 10, 64)
+		s.mu.Lock()
+		inUse := s.open[name] != nil
+		s.mu.Unlock()
+		if err == nil && made <= index && !inUse {
+			_ = sqldb.Remove(path) // an error only wastes room, and the next snapshot tries again
+		}
+	}
 }
 
 // pinForSnapshots keeps the present state of a database, by its file's name, for the snapshots that have not read it yet.

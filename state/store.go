@@ -80,16 +80,39 @@ func (s *Store) Restore(load func(*Restorer) error) error {
 	}
 	r := &Restorer{tx: db.Txn(true), files: files}
 	defer r.tx.Abort() // does nothing after a commit
-	if err := load(r); err != nil {
+	err = load(r)
+	if err == nil {
+		err = s.dbs.settle()
+	}
+	if err != nil {
 		files.close(true)
 		return fmt.Errorf("restore state: %w", err)
 	}
+	s.begin(db, r, files).close(true)
+	return nil
+}
+
+// Resume is Restore for a start with databases left behind, of which CanResume has said that they belong to what is
+// restored: those that are not older than their rows stay. After an error they are of no use any more.
+func (s *Store) Resume(load func(*Restorer) error) error {
+	db := newDB()
+	files := s.current.Load().files
+	r := &Restorer{tx: db.Txn(true), files: files, keep: true}
+	defer r.tx.Abort() // does nothing after a commit
+	if err := load(r); err != nil {
+		return fmt.Errorf("resume state: %w", err)
+	}
+	s.begin(db, r, files)
+	return nil
+}
+
+// begin shows what was restored and returns the files of the life that ends, which may be the same.
+func (s *Store) begin(db *memdb.MemDB, r *Restorer, files *sqlFiles) (old *sqlFiles) {
 	if first[structs.NamespaceInfo](nil, r.tx, tableNamespaces, indexID, []byte(structs.DefaultNamespace)) == nil {
 		insertDefaultNamespace(r.tx)
 	}
 	r.tx.Commit()
-	old := s.current.Swap(&epoch{db: db, abandon: make(chan struct{}), files: files})
-	close(old.abandon)
-	old.files.close(true)
-	return nil
+	e := s.current.Swap(&epoch{db: db, abandon: make(chan struct{}), files: files})
+	close(e.abandon)
+	return e.files
 }

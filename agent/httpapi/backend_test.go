@@ -53,7 +53,7 @@ func newCluster(t *testing.T) *cluster {
 		methods: map[string]transport.Method{}, streams: map[string]transport.StreamMethod{},
 		calls: map[string]int{}, after: map[string]func(){},
 	}
-	if err := c.State().OpenDatabases(filepath.Join(t.TempDir(), "db")); err != nil {
+	if err := c.State().OpenDatabases(filepath.Join(t.TempDir(), "db"), ""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/raft"
 )
 
 // memoryDir is where Linux keeps files in memory.
@@ -15,7 +18,7 @@ const memoryDir = "/dev/shm"
 func (s *Server) openDatabases() error {
 	s.fsm.OnFault(s.fail)
 	if s.cfg.DataDir != "" {
-		return s.store.OpenDatabases(filepath.Join(s.cfg.DataDir, "sql"))
+		return s.store.OpenDatabases(s.databasesDir(), bootID())
 	}
 	parent := ""
 	if info, err := os.Stat(memoryDir); err == nil && info.IsDir() {
@@ -29,7 +32,57 @@ func (s *Server) openDatabases() error {
 		return fmt.Errorf("make a directory for databases: %w", err)
 	}
 	s.scratch = dir
-	return s.store.OpenDatabases(filepath.Join(dir, "sql"))
+	return s.store.OpenDatabases(filepath.Join(dir, "sql"), "")
+}
+
+// databasesDir is where a server with a data directory keeps databases.
+func (s *Server) databasesDir() string { return filepath.Join(s.cfg.DataDir, "sql") }
+
+// bootID names the system's present run; "" where it has no name.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
+
+// resume uses the databases that the last process left behind, if they belong to the newest snapshot: only the tables
+// are read from it, and entries that a database has already are skipped when Raft applies the log again. Otherwise
+// Raft restores everything, as it does without databases. It comes before Raft starts.
+func (s *Server) resume(rc *raft.Config) error {
+	if s.cfg.DataDir == "" {
+		return nil
+	}
+	list, err := s.snaps.List()
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	id := ""
+	if len(list) > 0 {
+		id = list[0].ID
+	}
+	if !s.store.CanResume(id) {
+		return s.store.ForgetDatabases()
+	}
+	if id == "" {
+		return nil
+	}
+	if err := s.resumeFrom(id); err != nil {
+		s.log.Warn("the databases left behind cannot be used and are made again", "snapshot", id, "error", err)
+		return s.store.ForgetDatabases()
+	}
+	rc.NoSnapshotRestoreOnStart = true
+	return nil
+}
+
+func (s *Server) resumeFrom(id string) error {
+	_, r, err := s.snaps.Open(id)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return s.guardedFSM().Resume(r)
 }
 
 // closeDatabases is called by Close, once the last entry has been applied.

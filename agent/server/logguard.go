@@ -167,6 +167,7 @@ type markedSnapshot struct {
 	io.ReadCloser
 	mark        *logMark
 	configIndex uint64 // of the Raft configuration that belongs to it
+	id          string
 }
 
 // marked finds the snapshot that we opened under what Raft wraps around it; nil when there is none.
@@ -189,7 +190,7 @@ func (s guardedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, er
 	if err != nil {
 		return nil, nil, err
 	}
-	return meta, &markedSnapshot{rc, &logMark{meta.Index, meta.Term}, meta.ConfigurationIndex}, nil
+	return meta, &markedSnapshot{rc, &logMark{meta.Index, meta.Term}, meta.ConfigurationIndex, id}, nil
 }
 
 // guardedFSM tells the guard that the state is now what the snapshot says. Before that the guard must
@@ -214,13 +215,21 @@ func (f guardedFSM) ApplyBatch(logs []*raft.Log) []any {
 }
 
 // Restore implements raft.FSM.
-func (f guardedFSM) Restore(rc io.ReadCloser) error {
+func (f guardedFSM) Restore(rc io.ReadCloser) error { return f.restore(rc, f.FSM.Restore) }
+
+// Resume is Restore for a start whose databases were left behind.
+func (f guardedFSM) Resume(rc io.ReadCloser) error { return f.restore(rc, f.FSM.Resume) }
+
+func (f guardedFSM) restore(rc io.ReadCloser, into func(io.ReadCloser) error) error {
 	snap := marked(rc)
-	if err := f.FSM.Restore(rc); err != nil {
+	if err := into(rc); err != nil {
 		return err
 	}
 	if snap == nil {
 		return errors.New("a snapshot was restored that nobody opened") // a fault of ours, before any entry relies on it
+	}
+	if err := f.Store().NoteSnapshot(snap.id); err != nil {
+		return err
 	}
 	m := snap.mark
 	f.guard.restored.Store(m)

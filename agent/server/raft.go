@@ -38,6 +38,9 @@ func (s *Server) openRaft(layer raft.StreamLayer, notifyCh chan<- bool) error {
 	if err != nil {
 		return err
 	}
+	if err := s.resume(rc); err != nil {
+		return err
+	}
 	if s.cfg.Dev {
 		if err := s.bootstrapAlone(rc, logs, stable); err != nil {
 			return err

@@ -40,7 +40,9 @@ func Recover(cfg Config, peers []RecoverPeer) error {
 		return err
 	}
 	defer s.logs.Close()
-	if err := s.openDatabases(); err != nil { // the snapshot that Recover writes holds them
+	// The snapshot that Recover writes holds the databases. What is in its own copies may never have been committed, so
+	// no later start may use them.
+	if err := s.store.OpenDatabases(s.databasesDir(), ""); err != nil {
 		return err
 	}
 	var conf raft.Configuration

@@ -144,9 +144,14 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 
 // Restore implements raft.FSM: it replaces the store by a snapshot stream, all at once, and only when
 // the whole stream was found good. Otherwise the store stays as it is. The caller closes r.
-func (f *FSM) Restore(r io.ReadCloser) error {
+func (f *FSM) Restore(r io.ReadCloser) error { return f.restore(r, f.store.Restore) }
+
+// Resume is Restore for a start whose databases were left behind: see state.Store.Resume.
+func (f *FSM) Resume(r io.ReadCloser) error { return f.restore(r, f.store.Resume) }
+
+func (f *FSM) restore(r io.ReadCloser, into func(func(*state.Restorer) error) error) error {
 	var s Summary
-	err := f.store.Restore(func(to *state.Restorer) (err error) {
+	err := into(func(to *state.Restorer) (err error) {
 		s, err = readStream(r, &loader{to: to})
 		return err
 	})

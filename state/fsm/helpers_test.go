@@ -65,7 +65,7 @@ func stream(t testing.TB, f *FSM) []byte {
 func newStore(t testing.TB) *state.Store {
 	t.Helper()
 	s := state.New()
-	if err := s.OpenDatabases(filepath.Join(t.TempDir(), "sql")); err != nil {
+	if err := s.OpenDatabases(filepath.Join(t.TempDir(), "sql"), ""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -50,6 +50,9 @@ type snapshot struct {
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	counts, err := writeStream(sink, s.view, s.applied)
 	if err == nil {
+		err = s.view.Note(sink.ID())
+	}
+	if err == nil {
 		err = sink.Close()
 	} else {
 		err = errors.Join(err, sink.Cancel())

@@ -66,7 +66,7 @@ func TestStatementFailureSparesTheRestOfTheEntry(t *testing.T) {
 func TestDiskFaultStopsTheFSMAndAnswersNobody(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sql")
 	store := state.New()
-	if err := store.OpenDatabases(dir); err != nil {
+	if err := store.OpenDatabases(dir, ""); err != nil {
 		t.Fatal(err)
 	}
 	f := New(store, nil)

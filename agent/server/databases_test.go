@@ -1,0 +1,115 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/debros/debros/state"
+	"github.com/debros/debros/structs"
+)
+
+// sqlExec runs statements on the default database of the node's cluster.
+func sqlExec(t *testing.T, n *node, statements ...string) {
+	t.Helper()
+	req := &structs.SQLRequest{}
+	for _, s := range statements {
+		req.Statements = append(req.Statements, structs.SQLStatement{SQL: s})
+	}
+	var rep structs.SQLReply
+	if err := n.RPC(t.Context(), "SQL.Execute", req, &rep); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rep.Results {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+}
+
+// sqlText is the one text that a query of the node's own state gives.
+func sqlText(t *testing.T, n *node, query string) (text string) {
+	t.Helper()
+	err := n.State().SQLQuery(t.Context(), structs.DefaultNamespace, "", structs.SQLStatement{SQL: query}, state.SQLSink{
+		Begin: func(uint64, []string, []string) error { return nil },
+		Row: func(r structs.SQLRow) error {
+			v, _, err := r.Next()
+			text = v.Bytes()
+			return err
+		},
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+// databaseFile is the file of the default database.
+func databaseFile(t *testing.T, dir string) os.FileInfo {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "sql", "*", "default.default.*.db"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("files %v, %v", paths, err)
+	}
+	info, err := os.Stat(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// TestARestartUsesTheDatabasesLeftBehind: with no snapshot, and with one that has entries behind it.
+func TestARestartUsesTheDatabasesLeftBehind(t *testing.T) {
+	if bootID() == "" {
+		t.Skip("SKIPPED: this system does not say which boot it is in, so databases are made again at every start")
+	}
+	dir := t.TempDir()
+	c := newCluster(t, 0, nil)
+	n := c.join("id0", dir, 1)
+	c.leader()
+	sqlExec(t, n, "create table t(a)", "insert into t values('one'), (hex(randomblob(8)))")
+	file := databaseFile(t, dir)
+	const all = "select group_concat(a) from t"
+	for _, snapshot := range []bool{false, true} {
+		if snapshot {
+			_, rc, err := n.takeSnapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			rc.Close()
+			sqlExec(t, n, "insert into t values('two')")
+		}
+		want := sqlText(t, n, all)
+		n.stop()
+		c.drop(n)
+		n = c.join("id0", dir, 1)
+		c.leader()
+		eventually(t, "the rows of before", func() bool { return sqlText(t, n, all) == want })
+		if !os.SameFile(file, databaseFile(t, dir)) {
+			t.Fatalf("the database was made again (snapshot: %v)", snapshot)
+		}
+		mustPut(t, n, "k", "v")
+	}
+	sqlExec(t, n, "insert into t values('three')")
+	if got := sqlText(t, n, "select count(*) || '' from t"); got != "4" {
+		t.Fatalf("%s rows, want 4", got)
+	}
+}
+
+// TestAnInstalledSnapshotBringsTheDatabases to a server that is new.
+func TestAnInstalledSnapshotBringsTheDatabases(t *testing.T) {
+	c := newCluster(t, 0, func(cfg *Config) { cfg.TrailingLogs = 1 })
+	first := c.join("id0", t.TempDir(), 1)
+	c.leader()
+	sqlExec(t, first, "create table t(a)", "insert into t values('one')")
+	for range 3 {
+		mustPut(t, first, "k", "v")
+	}
+	_, rc, err := first.takeSnapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rc.Close()
+	second := c.join("id1", t.TempDir(), 0)
+	eventually(t, "the rows", func() bool { return sqlText(t, second, "select group_concat(a) from t") == "one" })
+}
