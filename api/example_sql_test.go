@@ -66,7 +66,7 @@ func ExampleSQL_Query() {
 		}
 	}
 	_, err = db.Query(ctx, api.Stmt("CREATE TABLE t (a)"), nil)
-	fmt.Println(err, errors.Is(err, api.ErrDenied))
+	fmt.Println(err, errors.Is(err, api.ErrQueryWrites))
 	// Output:
 	// [i half]
 	// 1 0.5

@@ -298,3 +298,18 @@ func TestRepliesOfTheServersAreRead(t *testing.T) {
 		}
 	}
 }
+
+func TestQueryThatWritesIsToldFromWhatIsNotAllowed(t *testing.T) {
+	if ours, theirs := api.ErrQueryWrites, structs.ErrQueryWrites; string(ours.Kind) != theirs.Kind.String() || ours.Message != theirs.Message {
+		t.Errorf("ours %v, the servers' %v", ours, theirs)
+	}
+	db := newSQL(t)
+	for sql, writes := range map[string]bool{
+		"CREATE TABLE t (a)": true, "PRAGMA user_version = 5": true, "DELETE FROM sqlite_sequence": false, "PRAGMA journal_mode = DELETE": false, "ATTACH 'x' AS y": false, "BEGIN": false,
+	} {
+		_, err := db.Query(t.Context(), api.Stmt(sql), nil)
+		if err == nil || errors.Is(err, api.ErrQueryWrites) != writes {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}

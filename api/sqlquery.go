@@ -20,6 +20,9 @@ const rowBytesMax = 1 << 30
 // ErrNoRow is the error of QueryRow when the statement gave no row. It is an ErrNotFound too.
 var ErrNoRow = &Error{Kind: KindNotFound, Message: "the query gave no row"}
 
+// ErrQueryWrites is the error of Query for a statement that would write. Nothing was done; Execute may do it.
+var ErrQueryWrites = &Error{Kind: KindDenied, Message: "a query cannot write"}
+
 // SQLRows is the result of a query on its way: rows are read from the agent as the caller asks for
 // them, so memory does not grow with their number. Close it, or range over All.
 type SQLRows struct {
@@ -44,8 +47,8 @@ type SQLSummary struct {
 	Meta    QueryMeta
 }
 
-// Query reads with one statement. A statement that writes is refused, whatever it looks like, and has
-// done nothing then. Every query sees one state of the database, from its first row to the last.
+// Query reads with one statement. A statement that writes is refused with ErrQueryWrites, whatever
+// it looks like, and has done nothing then. Every query sees one state of the database, from its first row to the last.
 //
 // It ends with ctx; no timeout of the client's ends it.
 func (s *SQL) Query(ctx context.Context, st SQLStatement, o *QueryOptions) (*SQLRows, error) {

@@ -167,5 +167,8 @@ type SQLDone struct {
 	Err     *Error `codec:",omitempty"` // the rows before it are not the whole result
 }
 
+// ErrQueryWrites refuses a query that would write. Nothing was done; as a write it may be allowed.
+var ErrQueryWrites = &Error{Kind: KindDenied, Message: "a query cannot write"}
+
 // ErrStaleRead refuses a stale read for which the answering server's state is not fresh enough.
 var ErrStaleRead = &Error{Kind: KindUnavailable, Message: "stale read"}

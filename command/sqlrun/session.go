@@ -27,7 +27,7 @@ type Session struct {
 // what would write without having done a thing, and then as a write.
 func (s *Session) Run(ctx context.Context, st api.SQLStatement) error {
 	rows, err := s.DB.Query(ctx, st, s.Read)
-	if errors.Is(err, api.ErrDenied) {
+	if errors.Is(err, api.ErrQueryWrites) {
 		_, err := s.Execute(ctx, &api.SQLRequest{Statements: []api.SQLStatement{st}})
 		return err
 	}

@@ -184,7 +184,7 @@ func (c *conn) pragma(in *intent, name, arg string) *structs.Error {
 		if arg == "" || c.writer { // both are in the file and in its transactions
 			return nil
 		}
-		return denied("a query cannot set "+name, "send it as a write")
+		return structs.ErrQueryWrites.WithHint("set %s by a write", name)
 	case "foreign_keys", "encoding":
 		if arg == "" {
 			return nil

@@ -139,7 +139,7 @@ func (r *reader) query(st *structs.SQLStatement, columns func(names, types []str
 			return columns(nil, nil)
 		}
 		if !p.readOnly {
-			return denied("a query cannot write", "send the statement as a write")
+			return structs.ErrQueryWrites.WithHint("send the statement as a write")
 		}
 		rest := sql[len(sql)-p.tail:]
 		last := blank(rest)
