@@ -210,11 +210,15 @@ func (c *conn) prepare(sql string) (p *prepared, refusal *structs.Error, err err
 	}
 	p = &prepared{Stmt: s, tail: tail, intent: c.intent}
 	if s != nil {
-		if refusal := p.intent.check(); refusal != nil {
+		refusal, explain := p.intent.check(), s.Explain()
+		if refusal == nil && c.writer && explain == sqlite.ExplainProgram { // the program names how often this connection read the schema
+			refusal = denied("EXPLAIN is not allowed in a write: its answer may differ between replicas", "send it as a query, or ask for EXPLAIN QUERY PLAN")
+		}
+		if refusal != nil {
 			s.Finalize()
 			return nil, refusal, nil
 		}
-		p.readOnly = s.ReadOnly() || s.Explain()
+		p.readOnly = s.ReadOnly() || explain != sqlite.NoExplain
 		p.params = make([]string, s.Params())
 		for i := range p.params {
 			p.params[i] = s.ParamName(i + 1)

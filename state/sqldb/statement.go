@@ -100,13 +100,7 @@ func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, bound *int,
 	if refusal != nil || err != nil {
 		return outcome{refusal: refusal}, err
 	}
-	if in.counts && !x.counted {
-		if err := w.do("UPDATE _debros_meta SET value = value WHERE 0"); err != nil {
-			return outcome{}, err
-		}
-	}
 	refusal, tooMuch, err := tx.step(x, p, func() *structs.Error { return x.collect(p, res) })
-	x.counted = x.counted || !p.readOnly
 	x.stats = x.stats || in.stats
 	if in.schema {
 		p.done()
@@ -139,6 +133,10 @@ func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, bound *int,
 	return outcome{}, nil
 }
 
+// setsChanges reports whether changes() speaks of p after it ran: SQLite leaves it as it was where p defines something
+// or is a PRAGMA, which need not be read only.
+func (p *prepared) setsChanges() bool { return p.intent.writes && !p.intent.schema && !p.readOnly }
+
 // checkAfter looks for what the authorizer is not told.
 func (w *writer) checkAfter(in *intent) (*structs.Error, error) {
 	if in.sequence {
@@ -163,6 +161,11 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 	if x.left() <= 0 {
 		return x.spent(), nil, nil
 	}
+	if p.intent.counts && !x.counted { // else changes() speaks of an earlier request, or of none on a new connection
+		if err := w.do("UPDATE _debros_meta SET value = value WHERE 0"); err != nil {
+			return nil, nil, err
+		}
+	}
 	p.Steps()
 	if w.virtual {
 		w.ZeroSteps()
@@ -176,6 +179,7 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 		}
 	}
 	w.running, w.limit = nil, -1
+	x.counted = x.counted || p.setsChanges()
 	x.used += p.Steps() + statementWork
 	p.done()
 	if err == nil {

@@ -68,8 +68,15 @@ func (s *Stmt) Reset() { lib.Xsqlite3_reset(s.c.tls, s.stmt) }
 // ReadOnly reports that the statement does not write to the database by itself.
 func (s *Stmt) ReadOnly() bool { return lib.Xsqlite3_stmt_readonly(s.c.tls, s.stmt) != 0 }
 
-// Explain reports that the statement begins with EXPLAIN.
-func (s *Stmt) Explain() bool { return lib.Xsqlite3_stmt_isexplain(s.c.tls, s.stmt) != 0 }
+// What Explain gives.
+const (
+	NoExplain      = iota
+	ExplainProgram // EXPLAIN
+	ExplainPlan    // EXPLAIN QUERY PLAN
+)
+
+// Explain tells how the statement begins.
+func (s *Stmt) Explain() int { return int(lib.Xsqlite3_stmt_isexplain(s.c.tls, s.stmt)) }
 
 // Steps is the number of virtual machine steps since it was last asked. Those of statements that SQLite
 // runs inside this one, for a virtual table, are not in it; those of triggers are.
