@@ -98,9 +98,9 @@ func ImportSQL(ctx context.Context, db *api.SQL, in io.Reader, patience time.Dur
 }
 
 var (
-	kept      = regexp.MustCompile(`(?i)^pragma\s+(main\s*\.\s*)?(user_version|application_id)\s*[=(]`)
-	planner   = regexp.MustCompile(`(?i)^(insert\s+into|delete\s+from|drop\s+table(\s+if\s+exists)?)\s+["\[` + "`" + `]?sqlite_stat[134]\b`)
-	rollsBack = errors.New("the file ends its transaction with ROLLBACK: what wrote it met an error, so it is not complete")
+	kept         = regexp.MustCompile(`(?i)^pragma\s+(main\s*\.\s*)?(user_version|application_id)\s*[=(]`)
+	planner      = regexp.MustCompile(`(?i)^(insert\s+into|delete\s+from|drop\s+table(\s+if\s+exists)?)\s+["\[` + "`" + `]?sqlite_stat[134]\b`)
+	errRollsBack = errors.New("the file ends its transaction with ROLLBACK: what wrote it met an error, so it is not complete")
 )
 
 // fileOnly reports that a statement is about the file or the connection that reads it: batches are transactions
@@ -110,7 +110,7 @@ func fileOnly(statement string) (bool, error) {
 	case "begin", "commit", "end", "savepoint", "release":
 		return true, nil
 	case "rollback":
-		return false, rollsBack
+		return false, errRollsBack
 	case "pragma":
 		return !kept.MatchString(statement), nil
 	case "insert", "delete", "drop":
