@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // SQLDatabase is one database of a namespace. Names are 1 to 63 of a-z, 0-9, '_' and '-', beginning with
@@ -76,4 +78,20 @@ func (s *SQL) CreateDatabase(ctx context.Context, d *SQLDatabase, o *WriteOption
 // DeleteDatabase deletes a database with everything in it.
 func (s *SQL) DeleteDatabase(ctx context.Context, name string, o *WriteOptions) (*WriteMeta, error) {
 	return s.c.put(ctx, s.c.newRequest(http.MethodDelete, databasePath(name)), o, nil)
+}
+
+// Backup streams the database, as it is now, as one file that any SQLite opens. It is only whole if it was read to io.EOF.
+func (s *SQL) Backup(ctx context.Context, o *QueryOptions) (io.ReadCloser, *QueryMeta, error) {
+	r := s.c.newRequest(http.MethodGet, "/v1/sql/backup")
+	r.query(o)
+	if s.database != "" {
+		r.params.Set("db", s.database)
+	}
+	r.streaming = true
+	start := time.Now()
+	reply, err := s.c.send(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	return reply.Body, queryMeta(reply.Header, time.Since(start)), nil
 }

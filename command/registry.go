@@ -71,6 +71,7 @@ func registry() []func() *cmd {
 		sqlDatabaseListCommand,
 		sqlDatabaseReadCommand,
 		sqlExportCommand,
+		sqlBackupCommand,
 		sqlImportCommand,
 		sqlMigrateCommand,
 		txnCommand,

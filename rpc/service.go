@@ -30,7 +30,7 @@ func Methods(b Backend) []transport.Method {
 
 // Streams are all endpoints that carry bytes without end: "Snapshot.Save" writes an archive to out
 // and nothing else, "Snapshot.Restore" reads one from in and writes nothing, "SQL.Query" writes frames of
-// structs.SQLChunk to out.
+// structs.SQLChunk to out, "SQL.Backup" the bytes of a SQLite file.
 func Streams(b Backend) []transport.StreamMethod {
 	s := &service{b: b}
 	return append(s.snapshotStreams(), s.sqlStreams()...)

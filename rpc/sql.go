@@ -35,7 +35,10 @@ func (s *service) sqlMethods() []transport.Method {
 }
 
 func (s *service) sqlStreams() []transport.StreamMethod {
-	return []transport.StreamMethod{streamOf(s, "SQL.Query", s.sqlQuery)}
+	return []transport.StreamMethod{
+		streamOf(s, "SQL.Query", s.sqlQuery),
+		streamOf(s, "SQL.Backup", s.sqlBackup),
+	}
 }
 
 func (s *service) sqlExecute(ctx context.Context, c call, req *structs.SQLRequest, rep *structs.SQLReply) error {
@@ -193,6 +196,20 @@ func (s *service) sqlDatabases(ctx context.Context, c call, req *structs.SQLData
 		rep.Databases = append(rep.Databases, info)
 	}
 	return nil
+}
+
+// sqlBackup streams a database as one SQLite file and nothing else.
+func (s *service) sqlBackup(ctx context.Context, c call, req *structs.SQLBackupRequest, out io.Writer) error {
+	if err := checkDatabase(&req.Database); err != nil {
+		return err
+	}
+	if !c.may.SQLRead(c.ns, req.Database) {
+		return denied("sql:read", req.Database)
+	}
+	if err := s.b.ReadReady(ctx, &req.QueryOptions); err != nil {
+		return err
+	}
+	return s.b.State().SQLBackup(ctx, c.ns, req.Database, out)
 }
 
 // sqlQuery streams the rows of one statement. An error is the stream's where it is about the request or this server;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/debros/debros/state/sqldb"
@@ -111,15 +112,40 @@ type SQLSink struct {
 // SQLQuery reads a database by one statement. What the user did wrong is a *structs.Error; an error of the sink ends
 // the statement and comes back; so does ctx.
 func (s *Store) SQLQuery(ctx context.Context, ns structs.Namespace, database string, stmt structs.SQLStatement, to SQLSink) error {
-	for {
-		err := s.sqlQuery(ctx, ns, database, stmt, to)
-		if !errors.Is(err, errReplaced) { // which comes before anything was read
+	return s.reading(ns, database, func(db *sqldb.DB, index uint64) error {
+		return db.Query(ctx, stmt, func(names, types []string) error { return to.Begin(index, names, types) }, to.Row)
+	})
+}
+
+// SQLBackup writes a database, as it is now, as one file that any SQLite opens, while entries go on being applied.
+func (s *Store) SQLBackup(ctx context.Context, ns structs.Namespace, database string, w io.Writer) error {
+	return s.reading(ns, database, func(db *sqldb.DB, _ uint64) error {
+		pin, err := db.Pin(ctx)
+		if err != nil {
 			return err
 		}
+		defer pin.Release()
+		_, err = pin.WriteTo(w)
+		return err
+	})
+}
+
+// reading calls f with an open database and the index of the last entry that it is sure to show.
+func (s *Store) reading(ns structs.Namespace, database string, f func(db *sqldb.DB, index uint64) error) error {
+	for {
+		files, file, index, err := s.toRead(ns, database)
+		if errors.Is(err, errReplaced) {
+			continue // by a restore; there are other files now
+		}
+		if err != nil {
+			return err
+		}
+		defer files.release(file)
+		return f(file.db, index)
 	}
 }
 
-func (s *Store) sqlQuery(ctx context.Context, ns structs.Namespace, database string, stmt structs.SQLStatement, to SQLSink) error {
+func (s *Store) toRead(ns structs.Namespace, database string) (*sqlFiles, *sqlFile, uint64, error) {
 	if database == "" {
 		database = structs.DefaultDatabase
 	}
@@ -128,20 +154,15 @@ func (s *Store) sqlQuery(ctx context.Context, ns structs.Namespace, database str
 	d := v.database(nil, ns, database)
 	if d == nil {
 		if v.namespace(nil, ns) == nil {
-			return structs.Errorf(structs.KindNotFound, "namespace %q does not exist", ns)
+			return nil, nil, 0, structs.Errorf(structs.KindNotFound, "namespace %q does not exist", ns)
 		}
 		if database != structs.DefaultDatabase {
-			return noDatabase(database)
+			return nil, nil, 0, noDatabase(database)
 		}
 		d = emptyDatabase()
 	}
 	f, err := e.files.acquire(d)
-	if err != nil {
-		return err
-	}
-	defer e.files.release(f)
-	index := max(v.lastEntry().Index, 1)
-	return f.db.Query(ctx, stmt, func(names, types []string) error { return to.Begin(index, names, types) }, to.Row)
+	return e.files, f, max(v.lastEntry().Index, 1), err
 }
 
 // emptyDatabase answers for the default database of a namespace to which nothing was ever written. No entry can

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -406,5 +407,30 @@ func TestLocalFaultIsNoAnswer(t *testing.T) {
 	defer tx.Abort()
 	if _, refusal, err := tx.SQL(sqlRequest(ns, "broken", "create table t(a)")); err == nil || refusal != nil {
 		t.Fatalf("refusal %v, error %v", refusal, err)
+	}
+}
+
+func TestBackupIsADatabaseOfItsOwn(t *testing.T) {
+	r := newSQLRig(t)
+	r.exec("", "create table t(a)", "insert into t values(1),(2)")
+	var file bytes.Buffer
+	if err := r.s.SQLBackup(t.Context(), ns, "", &file); err != nil {
+		t.Fatal(err)
+	}
+	r.exec("", "delete from t")
+	_, d := r.s.SQLDatabaseGet(nil, ns, structs.DefaultDatabase)
+	if err := r.s.Restore(func(to *Restorer) error { return to.Database(d, &file) }); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, r.s, "", "select count(*) from t"); got != "2\n" {
+		t.Fatalf("the backup has %q rows", got)
+	}
+	for _, database := range []string{"none", "../x"} {
+		if err := r.s.SQLBackup(t.Context(), ns, database, io.Discard); structs.KindOf(err) != structs.KindNotFound {
+			t.Errorf("backup of %q: %v", database, err)
+		}
+	}
+	if err := r.s.SQLBackup(t.Context(), "nowhere", "", io.Discard); structs.KindOf(err) != structs.KindNotFound {
+		t.Errorf("backup in a missing namespace: %v", err)
 	}
 }

@@ -145,6 +145,12 @@ type SQLQueryRequest struct {
 	Freshness int64 `codec:",omitempty"`
 }
 
+// SQLBackupRequest reads a whole database ("SQL.Backup", a stream of the bytes of one SQLite file).
+type SQLBackupRequest struct {
+	QueryOptions
+	Database string
+}
+
 // SQLChunk is a part of a query's reply. The first has Begin, the last Done; they may be the same. A statement that
 // could not be run at all has only the last.
 type SQLChunk struct {

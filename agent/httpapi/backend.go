@@ -20,9 +20,10 @@ type Cluster interface {
 	// RPC calls an endpoint by the name written beside its request in structs ("KV.Get"). req and
 	// reply are pointers to the structs types.
 	RPC(ctx context.Context, method string, req, reply any) error
-	// Stream calls "Snapshot.Save" (out gets the archive's bytes and nothing else) or
-	// "Snapshot.Restore" (in is the archive; it is proposed only after the whole of it was verified).
-	// req is a *structs.SnapshotRequest.
+	// Stream calls "Snapshot.Save" (out gets the archive's bytes and nothing else), "Snapshot.Restore" (in is
+	// the archive; it is proposed only after the whole of it was verified), both with a
+	// *structs.SnapshotRequest, "SQL.Query" (out gets frames of structs.SQLChunk) or "SQL.Backup" (out gets
+	// the bytes of a SQLite file).
 	Stream(ctx context.Context, method string, req any, in io.Reader, out io.Writer) error
 }
 

@@ -32,7 +32,7 @@ func snapshotSave(c *call) error {
 	if err := c.rpc("Status.Ping", &structs.QueryRequest{QueryOptions: o}, &ping); err != nil {
 		return err
 	}
-	out := &lateWriter{c: c, meta: ping.QueryMeta}
+	out := &lateWriter{c: c, meta: ping.QueryMeta, mediaType: "application/x-gzip", file: "debros.snap"}
 	defer c.clearDeadline()
 	if err := c.h.b.Stream(c.r.Context(), "Snapshot.Save", &structs.SnapshotRequest{QueryOptions: o}, nil, out); err != nil {
 		return err // after the first byte this breaks the connection: half an archive must not look whole
@@ -45,16 +45,18 @@ func snapshotSave(c *call) error {
 
 // lateWriter sends the headers with the first byte, so that an error before it is still an answer.
 type lateWriter struct {
-	c    *call
-	meta structs.QueryMeta
+	c         *call
+	meta      structs.QueryMeta
+	mediaType string
+	file      string // what a browser would call it
 }
 
 func (w *lateWriter) Write(p []byte) (int, error) {
 	if !w.c.w.started() {
 		w.c.meta(&w.meta)
 		hdr := w.c.w.Header()
-		hdr.Set("Content-Type", "application/x-gzip")
-		hdr.Set("Content-Disposition", `attachment; filename="debros.snap"`)
+		hdr.Set("Content-Type", w.mediaType)
+		hdr.Set("Content-Disposition", `attachment; filename="`+w.file+`"`)
 		w.c.w.WriteHeader(http.StatusOK)
 	}
 	w.c.extendDeadline()

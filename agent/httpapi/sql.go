@@ -38,6 +38,11 @@ func sqlRoutes() []route {
 			doc: "Read by one SQL statement without arguments.", params: "`q=` the statement; " + query, reply: queryReply,
 		},
 		{
+			method: "GET", pattern: p + "backup", handle: sqlBackup,
+			doc: "Download a database as one SQLite file, which any SQLite opens.", params: db + "; consistency",
+			reply: "the file; a connection broken off means that it is not whole",
+		},
+		{
 			method: "GET", pattern: p + "databases", handle: sqlDatabaseList,
 			doc: "List the databases of the namespace.", params: "blocking and paging",
 			reply: "a list of `{" + fields + ", \"size_bytes\", \"applied_index\", \"schema_version\"}`, the last three as the answering server has them",

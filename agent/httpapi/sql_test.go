@@ -303,3 +303,19 @@ func TestSQLWithoutALeaderIsUnavailable(t *testing.T) {
 		}
 	}
 }
+
+func TestSQLBackupIsASQLiteFile(t *testing.T) {
+	s := start(t, Config{})
+	s.sql(`[{},{"rows_affected":1,"last_insert_id":1}]`, `{"statements":["create table t (a)","insert into t values ('kept')"]}`)
+	r := s.want(200, "kept", "GET", "/v1/sql/backup", "")
+	if !strings.HasPrefix(r.body, "SQLite format 3\x00") || r.header.Get("Content-Type") != "application/vnd.sqlite3" ||
+		r.header.Get("Content-Disposition") != `attachment; filename="default.sqlite"` || r.header.Get("X-Debros-Index") == "" {
+		t.Errorf("%v, %d bytes", r.header, len(r.body))
+	}
+	if r := s.want(200, "", "GET", "/v1/sql/backup?ns=default&db=default&stale", ""); !strings.HasPrefix(r.body, "SQLite format 3\x00") {
+		t.Errorf("%d bytes", len(r.body))
+	}
+	s.want(404, "does not exist", "GET", "/v1/sql/backup?db=none", "")
+	s.want(400, "invalid database name", "GET", "/v1/sql/backup?db=a%22%0d%0ax", "")
+	s.want(400, "neither blocks", "GET", "/v1/sql/backup?index=1", "")
+}
