@@ -143,9 +143,10 @@ func (g *Gossip) translate(e serf.Event) (Event, bool) {
 			return out, true
 		}
 		return out, len(out.Members) > 0
-	default: // queries: none of ours
-		return Event{}, false
+	case *serf.Query:
+		g.announce(e)
 	}
+	return Event{}, false
 }
 
 // note keeps the roster in step with an event.

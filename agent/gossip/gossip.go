@@ -39,6 +39,7 @@ type Gossip struct {
 	bindPort    int
 	established atomic.Bool  // another debros node was seen
 	joining     atomic.Int32 // joins of ours that are under way
+	announcing  atomic.Bool  // announce is under way
 
 	roster       *roster
 	selfSuspects selfSuspects
@@ -106,6 +107,7 @@ func (g *Gossip) begin(bindPort int, previous []string) {
 	g.self.Store(&self)
 	g.wg.Go(g.pump)
 	g.wg.Go(g.verify)
+	g.wg.Go(g.doubt)
 	if g.keyring != nil && g.cfg.KeyringFile != "" {
 		g.wg.Go(g.keepKeyring)
 	}

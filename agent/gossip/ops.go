@@ -100,8 +100,33 @@ func (g *Gossip) Leave(ctx context.Context) error {
 }
 
 // RemoveFailed makes a failed node a left one; with prune it is forgotten at once. KindNotFound for
-// an unknown node, KindConflict for a living one.
+// an unknown node, KindConflict for a living one, also one that comes back meanwhile.
 func (g *Gossip) RemoveFailed(ctx context.Context, name string, prune bool) error {
+	status, err := g.removable(name)
+	if err != nil {
+		return err
+	}
+	if status == serf.StatusFailed {
+		if err := g.background(ctx, func() error { return g.serf.RemoveFailedNode(name) }); err != nil {
+			return fmt.Errorf("remove failed node %s: %w", name, err)
+		}
+	}
+	if !prune { // of a node that left already there is nothing to say: a node that has come back would have to deny it
+		return nil
+	}
+	// serf erases a node that is to be forgotten even after it denied that it leaves, and never lists it
+	// again while it lives. So that goes out only when the removal has, and nobody denied it.
+	if _, err := g.removable(name); err != nil {
+		return err
+	}
+	if err := g.background(ctx, func() error { return g.serf.RemoveFailedNodePrune(name) }); err != nil {
+		return fmt.Errorf("forget failed node %s: %w", name, err)
+	}
+	return nil
+}
+
+// removable refuses what is not a node that failed or left.
+func (g *Gossip) removable(name string) (serf.MemberStatus, error) {
 	status := serf.StatusNone
 	for _, m := range g.serf.Members() {
 		if m.Name == name {
@@ -109,19 +134,15 @@ func (g *Gossip) RemoveFailed(ctx context.Context, name string, prune bool) erro
 		}
 	}
 	switch status {
+	case serf.StatusFailed, serf.StatusLeft:
+		return status, nil
 	case serf.StatusNone:
-		return structs.Errorf(structs.KindNotFound, "no node %q is known", name)
-	case serf.StatusAlive:
-		return structs.Errorf(structs.KindConflict, "node %s is alive", name).WithHint("run debros leave on it")
+		return status, structs.Errorf(structs.KindNotFound, "no node %q is known", name)
+	case serf.StatusLeaving: // alive, or its failure would have been seen
+		return status, structs.Errorf(structs.KindConflict, "node %s is leaving", name).WithHint("wait until it left or failed")
+	default:
+		return status, structs.Errorf(structs.KindConflict, "node %s is alive", name).WithHint("run debros leave on it")
 	}
-	remove := g.serf.RemoveFailedNode
-	if prune {
-		remove = g.serf.RemoveFailedNodePrune
-	}
-	if err := g.background(ctx, func() error { return remove(name) }); err != nil {
-		return fmt.Errorf("remove failed node %s: %w", name, err)
-	}
-	return nil
 }
 
 // UserEvent sends a small event to every member, this one included; coalesce lets a receiver keep
