@@ -89,3 +89,29 @@ func TestAServerThatLeftAndCameBackIsAddedAtOnce(t *testing.T) {
 	c.changed()
 	eventually(t, "three voters", func() bool { return c.leader().voters() == 3 })
 }
+
+func TestAServerThatDeniesItsDepartureIsAddedSoon(t *testing.T) {
+	c := newCluster(t, 3, func(cfg *Config) { cfg.ReconcileInterval = time.Hour })
+	back := c.follower()
+	if err := settled(func() error { return back.Leave(t.Context(), false) }); err != nil {
+		t.Fatal(err)
+	}
+	back.stop()
+	c.drop(back)
+	c.roster.status(back.id, structs.MemberLeft)
+	for _, n := range c.nodes {
+		n.MemberGone(back.id)
+	}
+	c.changed()
+	row := func() bool {
+		_, n := c.leader().store.NodeGet(nil, "n-"+string(back.id))
+		return n != nil
+	}
+	eventually(t, "the row to go", func() bool { return !row() })
+	c.nodes = append(c.nodes, c.start(back.id, "", 0))
+	c.roster.status(back.id, structs.MemberLeaving)
+	c.changed()
+	eventually(t, "the row of a living node", row)
+	c.roster.status(back.id, structs.MemberAlive) // and nobody is told
+	eventually(t, "three voters", func() bool { return c.leader().voters() == 3 })
+}

@@ -39,7 +39,7 @@ func (s *Server) reconcileAll(ctx context.Context) (done bool) {
 		case err == nil:
 		case ctx.Err() != nil:
 			return true
-		case errors.Is(err, errJustRemoved): // whoever removed it has said so in the log
+		case errors.Is(err, errJustRemoved), errors.Is(err, errLeaving): // each was said in the log, or will be
 			done = false
 		default:
 			done = false
@@ -101,6 +101,9 @@ func (s *Server) dropRow(ctx context.Context, m structs.Member, row *structs.Nod
 // errJustRemoved: the server is not added again yet; it is to be looked at again soon.
 var errJustRemoved = errors.New("the server was removed a moment ago")
 
+// errLeaving: the server is to be looked at again soon. If it denies that it leaves, no event says so.
+var errLeaving = errors.New("the server is leaving")
+
 // reconcileMember writes one member's row and, for servers, its place in the Raft configuration.
 func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 	_, old := s.store.NodeGet(nil, m.Name)
@@ -122,7 +125,14 @@ func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 			return fmt.Errorf("write node %q: %w", m.Name, err)
 		}
 	}
-	if m.Role != structs.RoleServer || m.Status != structs.MemberAlive || m.ID == s.cfg.NodeID {
+	if m.Role != structs.RoleServer || m.ID == s.cfg.NodeID {
+		return nil
+	}
+	switch m.Status {
+	case structs.MemberAlive:
+	case structs.MemberLeaving:
+		return errLeaving
+	default:
 		return nil
 	}
 	if s.cfg.Dev {
