@@ -18,6 +18,7 @@ import (
 //	serf/snapshot       members to rejoin
 //	serf/keyring.json   gossip keys (0600)
 //	raft/               log and snapshots, servers only
+//	sql/                databases, which raft/ can make anew, servers only
 //	cluster.id          the cluster that this server belongs to (0600), servers only
 type dataDir struct {
 	path string

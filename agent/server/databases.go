@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,9 +9,6 @@ import (
 
 	"github.com/hashicorp/raft"
 )
-
-// memoryDir is where Linux keeps files in memory.
-const memoryDir = "/dev/shm"
 
 // openDatabases lets the store keep databases: below the data directory, or, for a server that keeps nothing, in a
 // directory of its own that is in memory where the system has such a place. It is the same code and the same kind of file
@@ -20,19 +18,12 @@ func (s *Server) openDatabases() error {
 	if s.cfg.DataDir != "" {
 		return s.store.OpenDatabases(s.databasesDir(), bootID())
 	}
-	parent := ""
-	if info, err := os.Stat(memoryDir); err == nil && info.IsDir() {
-		parent = memoryDir
-	}
-	dir, err := os.MkdirTemp(parent, "debros-dev-")
-	if err != nil && parent != "" {
-		dir, err = os.MkdirTemp("", "debros-dev-")
-	}
+	dir, err := newScratch()
 	if err != nil {
 		return fmt.Errorf("make a directory for databases: %w", err)
 	}
 	s.scratch = dir
-	return s.store.OpenDatabases(filepath.Join(dir, "sql"), "")
+	return s.store.OpenDatabases(filepath.Join(dir.path, "sql"), "")
 }
 
 // databasesDir is where a server with a data directory keeps databases.
@@ -88,10 +79,5 @@ func (s *Server) resumeFrom(id string) error {
 // closeDatabases is called by Close, once the last entry has been applied.
 func (s *Server) closeDatabases() error {
 	err := s.store.CloseDatabases()
-	if s.scratch != "" {
-		if e := os.RemoveAll(s.scratch); err == nil {
-			err = e
-		}
-	}
-	return err
+	return errors.Join(err, s.scratch.remove())
 }

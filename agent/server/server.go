@@ -63,7 +63,7 @@ type Server struct {
 	// leadingTerm is the Raft term in which this server leads and has brought the state up to date; 0 = it does not lead.
 	leadingTerm atomic.Uint64
 	limits      atomic.Pointer[rpc.Limits]
-	scratch     string // the directory of the databases of a server without a data directory, removed by Close
+	scratch     *scratch // where a server without a data directory keeps databases; nil with one
 	autoState   atomic.Pointer[autopilot.State]
 	reconcileCh chan struct{} // capacity 1: membership changed, look again
 	reloadCh    chan struct{} // capacity 1: state was replaced by a restore
