@@ -52,8 +52,9 @@ func Named(name string, value any) NamedArg { return NamedArg{name, value} }
 // Members that are not set ask for nothing.
 type SQLGuard struct {
 	SQLStatement
-	Rows  *int64 // number of rows
-	First []any  // values of the first row, as arguments
+	Rows   *int64 // number of rows
+	First  []any  // values of the first row, as arguments
+	Digest []byte // SQLDigest.Sum of all rows, as an earlier read found them
 }
 
 // SQLRequest is statements that go to the database as one entry of the log.
@@ -170,8 +171,9 @@ type (
 	}
 	guardBody struct {
 		statementBody
-		Rows  *int64          `json:"rows,omitempty"`
-		First json.RawMessage `json:"first,omitempty"`
+		Rows   *int64          `json:"rows,omitempty"`
+		First  json.RawMessage `json:"first,omitempty"`
+		Digest []byte          `json:"digest,omitempty"`
 	}
 	executeBody struct {
 		Statements  []statementBody `json:"statements"`
@@ -231,7 +233,7 @@ func (s *SQL) executeBody(q *SQLRequest) (*executeBody, error) {
 		if err != nil {
 			return nil, errorf(KindInvalid, "guard %d: %v", i+1, err)
 		}
-		b := guardBody{statementBody: st, Rows: g.Rows}
+		b := guardBody{statementBody: st, Rows: g.Rows, Digest: g.Digest}
 		if g.First != nil {
 			if b.First, err = appendArgs(nil, g.First); err != nil {
 				return nil, errorf(KindInvalid, "first row of guard %d: %v", i+1, err)

@@ -103,15 +103,25 @@ func (r *SQLRows) Types() []string { return r.types }
 func (r *SQLRows) All() iter.Seq2[*SQLRow, error] {
 	return func(yield func(*SQLRow, error) bool) {
 		defer r.Close()
-		for r.next() {
-			if !yield(&r.row, nil) {
+		for {
+			row, err := r.Next()
+			if err == io.EOF || !yield(row, err) || err != nil {
 				return
 			}
 		}
-		if r.err != nil {
-			yield(nil, r.err)
-		}
 	}
+}
+
+// Next is the next row, for those who cannot range over All: the error is io.EOF behind the last one, and
+// any other says that there would be more. The row is valid until the next call. Close is left to the caller.
+func (r *SQLRows) Next() (*SQLRow, error) {
+	if r.next() {
+		return &r.row, nil
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return nil, io.EOF
 }
 
 // Summary is what the agent says at the end; false until all rows have been read.

@@ -194,17 +194,25 @@ var timeForms = []string{
 	"2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00", time.RFC3339, "2006-01-02T15:04:05", "2006-01-02", "2006-01-02 15:04", "2006-01-02T15:04",
 }
 
+// ParseSQLTime reads a time as text: in the forms of SQLite's date functions, UTC where it names no zone, or
+// in that of RFC 3339.
+func ParseSQLTime(text string) (time.Time, error) {
+	for _, form := range timeForms {
+		if t, err := time.Parse(form, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, errorf(KindInvalid, "a text is no time: %q", text[:min(len(text), 40)])
+}
+
 func scanTime(v any, to *time.Time) error {
 	if v == nil {
 		return errNull(to)
 	}
-	text, ok := v.(string)
-	if ok {
-		for _, form := range timeForms {
-			if t, err := time.Parse(form, text); err == nil {
-				*to = t
-				return nil
-			}
+	if text, ok := v.(string); ok {
+		if t, err := ParseSQLTime(text); err == nil {
+			*to = t
+			return nil
 		}
 	}
 	return fmt.Errorf("%s is no time", describe(v))

@@ -61,6 +61,16 @@ func btoi(b bool) int {
 	return 0
 }
 
+// SQLValue is an argument as the database keeps it: nil, int64, float64, string or []byte. See Stmt for what
+// an argument may be; a NamedArg is not one value.
+func SQLValue(arg any) (any, error) {
+	v, err := toValue(arg)
+	if err != nil {
+		return nil, errorf(KindInvalid, "%v", err)
+	}
+	return v, nil
+}
+
 // toValue turns an argument into one of the five kinds of values.
 func toValue(a any) (any, error) {
 	switch v := a.(type) {
