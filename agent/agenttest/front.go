@@ -1,6 +1,7 @@
 package agenttest
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,12 +12,13 @@ import (
 )
 
 // Front stands before an agent and shows its clients what a healthy agent does not show on demand: no
-// answer, chosen statuses, chosen bodies. All else is the agent's.
+// answer, lost answers, chosen statuses, chosen bodies. All else is the agent's.
 type Front struct {
 	URL string
 
 	mu      sync.Mutex // protects the following
 	stalled bool
+	lose    map[string]int // by "METHOD path"
 	fail    []int
 	replies map[string]string // by "METHOD path"
 	asked   []string
@@ -29,7 +31,7 @@ func NewFront(t T, n *Node) *Front {
 	if err != nil {
 		t.Fatalf("address of %s: %v", n.Spec.Name, err)
 	}
-	f := &Front{replies: map[string]string{}}
+	f := &Front{replies: map[string]string{}, lose: map[string]int{}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
@@ -41,9 +43,15 @@ func NewFront(t T, n *Node) *Front {
 				<-r.Request.Context().Done()
 				return r.Request.Context().Err()
 			}
+			if f.loses(r.Request) {
+				return errLost
+			}
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.Is(err, errLost) {
+				panic(http.ErrAbortHandler) // the connection breaks
+			}
 			if r.Context().Err() == nil {
 				http.Error(w, err.Error(), http.StatusBadGateway)
 			}
@@ -81,6 +89,27 @@ func (f *Front) isStalled() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stalled
+}
+
+var errLost = errors.New("the answer is lost")
+
+func (f *Front) loses(r *http.Request) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	asked := r.Method + " " + r.URL.Path
+	if f.lose[asked] == 0 {
+		return false
+	}
+	f.lose[asked]--
+	return true
+}
+
+// Lose breaks the connection instead of passing on the agent's next n answers to a method and path: what
+// was asked is done, and the client does not hear of it.
+func (f *Front) Lose(method, path string, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lose[method+" "+path] = n
 }
 
 // Stall withholds every answer from now on, to requests that the agent has already too.
