@@ -57,10 +57,11 @@ var layout = map[string][]string{
 	"command/sqlshell": {"api", "command/sqlrun", "command/sqltext"},
 	"command/sqltext":  {},
 
-	"test":         {}, // only tests: they run binaries
+	"test":         {}, // only tests: they run binaries and test/harness
 	"test/harness": {"api"},
 	"test/bench":   {"api", "test/harness"},
 	"test/pace":    {},
+	"test/sqlgen":  {},
 }
 
 type pkg struct {

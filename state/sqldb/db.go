@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -184,11 +185,37 @@ func (db *DB) openWriter() (*writer, error) {
 	return w, nil
 }
 
-// load has SQLite read the schema now, so that this work is in no statement's budget.
+// load has SQLite read the schema now, so that this work is in no statement's budget, and connect the virtual tables: the
+// statements they compile then would else count as what the user's statement intends, on a new connection only.
 func (w *writer) load() error {
 	w.trusted = true
 	defer func() { w.trusted = false }()
-	n, err := w.Int64(`SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'`)
-	w.virtual = n > 0
-	return err
+	var tables []string
+	s, _, err := w.Prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'`)
+	if err != nil {
+		return err
+	}
+	for {
+		more, err := s.Step()
+		if err != nil {
+			s.Finalize()
+			return err
+		}
+		if !more {
+			break
+		}
+		tables = append(tables, string(s.Bytes(0)))
+	}
+	s.Finalize()
+	w.virtual = len(tables) > 0
+	for _, name := range tables {
+		s, _, err := w.Prepare(`SELECT 1 FROM main."` + strings.ReplaceAll(name, `"`, `""`) + `"`)
+		if err != nil && refusalOf(err) == nil { // one that cannot be connected is refused where it is used
+			return err
+		}
+		if s != nil {
+			s.Finalize()
+		}
+	}
+	return nil
 }

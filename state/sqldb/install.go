@@ -84,7 +84,10 @@ func examine(path string) error {
 	}
 	defer c.close()
 	c.trusted = true
-	if err := c.Exec("PRAGMA cell_size_check=1; PRAGMA trusted_schema=0"); err != nil {
+	// Whether rows agree with indexes, CHECK and NOT NULL is not asked: SQL can make them disagree (a value of a JSON function is
+	// JSON when it is inserted, but text when it is read again), the same on every replica, which must not keep
+	// a replica from being copied. What is wrong with the pages is reported before what is wrong with rows.
+	if err := c.Exec("PRAGMA cell_size_check=1; PRAGMA trusted_schema=0; PRAGMA ignore_check_constraints=1"); err != nil {
 		return examined(err)
 	}
 	var complaint string
@@ -94,7 +97,7 @@ func examine(path string) error {
 		what string
 	}{
 		{"PRAGMA encoding", "UTF-8", "its encoding is %s"},
-		{"PRAGMA integrity_check(1)", "ok", "%s"},
+		{"PRAGMA quick_check(1)", "ok", "%s"},
 		{"SELECT coalesce(group_concat(name), '') FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%' AND " +
 			"NOT (sql LIKE '%fts5%' OR sql LIKE '%rtree%' OR sql LIKE '%geopoly%')", "", "it has virtual tables of an unknown kind: %s"},
 		{"SELECT coalesce(group_concat(name), '') FROM sqlite_schema WHERE lower(substr(tbl_name, 1, 8)) = '_debros_' AND " +
@@ -103,7 +106,7 @@ func examine(path string) error {
 		if complaint, err = c.text(check.sql); err != nil {
 			return examined(err)
 		}
-		if complaint != check.want {
+		if complaint != check.want && !strings.HasPrefix(complaint, "NULL value in ") {
 			return unsound(check.what, complaint)
 		}
 	}
