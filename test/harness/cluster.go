@@ -99,14 +99,17 @@ func New(cfg Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Start lays out a cluster, starts every node and waits until all are ready. If it fails, nothing of
-// it runs any more and the error holds the ends of the logs.
-func Start(ctx context.Context, cfg Config) (*Cluster, error) {
+// Start lays out a cluster, lets change adjust each node, starts every node and waits until all are ready. If it
+// fails, nothing of it runs any more and the error holds the ends of the logs.
+func Start(ctx context.Context, cfg Config, change ...func(*Node)) (*Cluster, error) {
 	c, err := New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range c.Nodes() {
+		for _, f := range change {
+			f(n)
+		}
 		if err = n.Start(); err != nil {
 			break
 		}

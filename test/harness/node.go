@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +29,8 @@ type Node struct {
 	Server  bool
 	Dir     string // data directory
 	LogFile string // standard output and error of all its lives
+	// Env is added to the environment of its next lives after the cluster's, "NAME=value".
+	Env []string
 
 	HTTPPort, ServerPort, SerfPort, OverlayPort int
 
@@ -100,7 +103,7 @@ func (n *Node) Start() error {
 	defer log.Close() // the child has its own
 	cmd := exec.Command(n.cluster.cfg.Binary, n.Args()...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), n.cluster.cfg.Env...)
+	cmd.Env = slices.Concat(os.Environ(), n.cluster.cfg.Env, n.Env)
 	cmd.SysProcAttr = childAttr()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", n.Name, err)

@@ -23,15 +23,16 @@ const readyWithin = 2 * time.Minute
 // tailLines of every node's log are shown when a test has failed.
 const tailLines = 60
 
-// ForTest starts a cluster that ends with the test. cfg.Dir may be empty.
-func ForTest(t TB, cfg Config) *Cluster {
+// ForTest starts a cluster that ends with the test. cfg.Dir may be empty. change, where there is one, adjusts
+// each node before it starts.
+func ForTest(t TB, cfg Config, change ...func(*Node)) *Cluster {
 	t.Helper()
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readyWithin)
 	defer cancel()
-	c, err := Start(ctx, cfg)
+	c, err := Start(ctx, cfg, change...)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
