@@ -44,6 +44,9 @@ func (c *conn) do(method, path string, body []byte) error {
 	c.buf = append(c.buf, path...)
 	c.buf = append(c.buf, " HTTP/1.1\r\nHost: "...)
 	c.buf = append(c.buf, c.addr...)
+	if method == "POST" {
+		c.buf = append(c.buf, "\r\nContent-Type: application/json"...)
+	}
 	if body != nil {
 		c.buf = append(c.buf, "\r\nContent-Length: "...)
 		c.buf = strconv.AppendInt(c.buf, int64(len(body)), 10)
@@ -64,7 +67,7 @@ func (c *conn) reply(method, path string) error {
 	if err != nil {
 		return err
 	}
-	length := -1
+	length, chunked := -1, false
 	for {
 		line, err := c.r.ReadSlice('\n')
 		if err != nil {
@@ -73,11 +76,18 @@ func (c *conn) reply(method, path string) error {
 		if len(line) <= 2 {
 			break
 		}
-		if name, value, ok := strings.Cut(string(line), ":"); ok && strings.EqualFold(name, "Content-Length") {
+		name, value, _ := strings.Cut(string(line), ":")
+		switch {
+		case strings.EqualFold(name, "Content-Length"):
 			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
 				return err
 			}
+		case strings.EqualFold(name, "Transfer-Encoding"):
+			chunked = true
 		}
+	}
+	if chunked && strings.Contains(status, " 200 ") {
+		return c.discardChunks()
 	}
 	if length < 0 {
 		return errors.New("a reply without Content-Length")
@@ -89,6 +99,23 @@ func (c *conn) reply(method, path string) error {
 	}
 	_, err = c.r.Discard(length)
 	return err
+}
+
+// discardChunks reads a chunked body to its end.
+func (c *conn) discardChunks() error {
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(line), 16, 32)
+		if err != nil {
+			return fmt.Errorf("length of a chunk: %w", err)
+		}
+		if _, err := c.r.Discard(int(n) + len("\r\n")); err != nil || n == 0 {
+			return err
+		}
+	}
 }
 
 func (c *conn) close() { c.c.Close() }

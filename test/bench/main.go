@@ -47,7 +47,7 @@ type options struct {
 func main() {
 	var o options
 	flag.BoolVar(&o.short, "short", false, "short rounds and few of them: a first look")
-	flag.StringVar(&o.only, "only", "", "comma-separated `parts` of rss, put, get, failover (default: all)")
+	flag.StringVar(&o.only, "only", "", "comma-separated `parts` of rss, put, get, sql, failover (default: all)")
 	flag.IntVar(&o.members, "members", 0, "measure only how long so many client agents take to join three servers")
 	flag.StringVar(&o.format, "format", "text", "text or json")
 	flag.StringVar(&o.dir, "dir", "", "`directory` for the data, whose disk is measured (default: a temporary one)")
@@ -85,7 +85,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"rss", measureIdle}, {"put", measurePuts}, {"get", measureGets}, {"failover", measureFailover}}
+	return []part{{"rss", measureIdle}, {"put", measurePuts}, {"get", measureGets}, {"sql", measureSQL}, {"failover", measureFailover}}
 }
 
 // choose returns the parts that -only names.
@@ -102,7 +102,7 @@ func choose(only string) ([]part, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("-only=%s: no part %q (rss, put, get, failover)", only, name)
+			return nil, fmt.Errorf("-only=%s: no part %q (rss, put, get, sql, failover)", only, name)
 		}
 	}
 	return out, nil
