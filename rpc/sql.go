@@ -81,28 +81,39 @@ func checkSQL(req *structs.SQLRequest, lim Limits) error {
 	switch {
 	case len(req.Statements) == 0:
 		return structs.Errorf(structs.KindInvalid, "the request has no statements")
-	case len(req.Statements) > sqlStatementsMax:
-		return structs.Errorf(structs.KindTooLarge, "the request has %d statements; the limit is %d", len(req.Statements), sqlStatementsMax).
-			WithHint("send it in parts")
-	case len(req.Guards) > sqlGuardsMax:
-		return structs.Errorf(structs.KindTooLarge, "the request has %d guards; the limit is %d", len(req.Guards), sqlGuardsMax)
 	case len(req.RequestID) > requestIDMax || !printable(req.RequestID):
 		return structs.Errorf(structs.KindInvalid, "the request_id must be at most %d bytes that print", requestIDMax)
 	}
-	size := 0
-	for i := range req.Statements {
-		if err := checkStatement(fmt.Sprintf("statement %d", i+1), &req.Statements[i], &size); err != nil {
+	return new(sqlSize).add("", req.Statements, req.Guards, lim)
+}
+
+// sqlSize is how much SQL a request has.
+type sqlSize struct{ statements, guards, bytes int }
+
+// add counts statements and guards in and refuses what is too much, or cannot be read; of says whose they are.
+func (s *sqlSize) add(of string, statements []structs.SQLStatement, guards []structs.SQLGuard, lim Limits) error {
+	s.statements += len(statements)
+	s.guards += len(guards)
+	switch {
+	case s.statements > sqlStatementsMax:
+		return structs.Errorf(structs.KindTooLarge, "the request has %d statements; the limit is %d", s.statements, sqlStatementsMax).
+			WithHint("send it in parts")
+	case s.guards > sqlGuardsMax:
+		return structs.Errorf(structs.KindTooLarge, "the request has %d guards; the limit is %d", s.guards, sqlGuardsMax)
+	}
+	for i := range statements {
+		if err := checkStatement(fmt.Sprintf("statement %d%s", i+1, of), &statements[i], &s.bytes); err != nil {
 			return err
 		}
 	}
-	for i := range req.Guards {
-		if err := checkStatement(fmt.Sprintf("guard %d", i+1), &req.Guards[i].SQLStatement, &size); err != nil {
+	for i := range guards {
+		if err := checkStatement(fmt.Sprintf("guard %d%s", i+1, of), &guards[i].SQLStatement, &s.bytes); err != nil {
 			return err
 		}
 	}
-	if size > lim.SQLBytesMax {
+	if s.bytes > lim.SQLBytesMax {
 		return structs.Errorf(structs.KindTooLarge, "the request is too large: its statements and arguments are %d bytes, the limit is %d bytes (limits.sql_bytes_max)",
-			size, lim.SQLBytesMax).WithHint("send it in parts")
+			s.bytes, lim.SQLBytesMax).WithHint("send it in parts")
 	}
 	return nil
 }

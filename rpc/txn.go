@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/debros/debros/rpc/transport"
 	"github.com/debros/debros/structs"
@@ -46,6 +47,10 @@ func (s *service) txnRead(ctx context.Context, c call, req *structs.TxnReadReque
 		return err
 	}
 	for i, op := range ops {
+		if op.SQL != nil {
+			return structs.Errorf(structs.KindInvalid, "operation %d is SQL; a transaction of reads has none", i).
+				WithHint("read by SQL.Query, or send it with the operations that write")
+		}
 		if !readVerb(op.KV.Verb) {
 			return structs.Errorf(structs.KindInvalid, "operation %d (%s) writes; this transaction only reads", i, op.KV.Verb)
 		}
@@ -73,17 +78,34 @@ func (s *service) checkTxn(c call, in []structs.TxnOp) (ops []structs.TxnOp, ref
 	if len(in) > lim.TxnOpsMax {
 		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction has %d operations; the limit is %d (limits.txn_ops_max)", len(in), lim.TxnOpsMax)
 	}
-	size := 0
+	size, sqlOps := 0, 0
 	for _, op := range in {
 		if op.KV != nil {
 			size += len(op.KV.Pair.Key) + len(op.KV.Pair.Value) + len(op.KV.Pair.Session)
+		}
+		if op.SQL != nil {
+			sqlOps++
 		}
 	}
 	if size > lim.TxnBytesMax {
 		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction is too large: its keys and values are %d bytes, the limit is %d bytes (limits.txn_bytes_max)", size, lim.TxnBytesMax)
 	}
+	var sum sqlSize
 	ops = make([]structs.TxnOp, 0, len(in))
 	for i, op := range in {
+		if op.KV != nil && op.SQL != nil {
+			refused = append(refused, structs.TxnError{OpIndex: i, What: "an operation is one of KV and SQL, not both"})
+			continue
+		}
+		if op.SQL != nil {
+			out, err := checkTxnSQL(c, i, op.SQL, &sum, lim)
+			if err != nil {
+				return nil, nil, err
+			}
+			out.WorkMax, out.RowsMax, out.BytesMax = int64(structs.SQLWorkMax/sqlOps), max(sqlRowsMax/sqlOps, 1), max(sqlRowBytesMax/sqlOps, 1)
+			ops = append(ops, structs.TxnOp{SQL: out})
+			continue
+		}
 		if op.KV == nil {
 			refused = append(refused, structs.TxnError{OpIndex: i, What: "no operation specified"})
 			continue
@@ -101,6 +123,22 @@ func (s *service) checkTxn(c call, in []structs.TxnOp) (ops []structs.TxnOp, ref
 		ops = append(ops, structs.TxnOp{KV: &structs.TxnKVOp{Verb: op.KV.Verb, Pair: proposable(op.KV.Pair, c.ns), TTL: op.KV.TTL}})
 	}
 	return ops, refused, nil
+}
+
+// checkTxnSQL is an operation of SQL as it may be proposed, but for its bounds; sum is of the operations so far. The
+// bounds of a request's statements hold for all of a transaction together, whose operations share its work evenly.
+func checkTxnSQL(c call, i int, op *structs.TxnSQLOp, sum *sqlSize, lim Limits) (*structs.TxnSQLOp, error) {
+	out := &structs.TxnSQLOp{Database: op.Database, Statements: op.Statements, Guards: op.Guards}
+	if err := checkDatabase(&out.Database); err != nil {
+		return nil, err
+	}
+	if !c.may.SQLWrite(c.ns, out.Database) {
+		return nil, denied("sql:write", out.Database)
+	}
+	if len(op.Statements)+len(op.Guards) == 0 {
+		return nil, structs.Errorf(structs.KindInvalid, "operation %d has neither statements nor guards", i)
+	}
+	return out, sum.add(fmt.Sprintf(" of operation %d", i), op.Statements, op.Guards, lim)
 }
 
 // readVerb says whether a verb leaves the store as it is.

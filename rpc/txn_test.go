@@ -136,6 +136,7 @@ func FuzzTxn(f *testing.F) {
 		{},
 		{Ops: []structs.TxnOp{{}, txnOp(structs.KVSet, "a", "1"), txnOp(structs.KVGetTree, "a", "")}},
 		{WriteOptions: structs.WriteOptions{Namespace: "default", Token: "t"}, Ops: []structs.TxnOp{txnOp(structs.KVLock, "a", ""), txnOp(structs.KVDeleteTree, "", "")}},
+		{Ops: []structs.TxnOp{{SQL: &structs.TxnSQLOp{Database: "default", Statements: []structs.SQLStatement{statement("select ?", structs.IntegerValue(1))}}}, txnOp(structs.KVSet, "a", "1")}},
 		{Ops: []structs.TxnOp{txnOp(structs.KVCheckIndex, "a", ""), txnOp("conquer", "\x00", ""), {KV: &structs.TxnKVOp{Verb: structs.KVSet, Pair: structs.KVPair{Key: "a"}, TTL: -1}}}},
 	} {
 		raw, err := structs.Encode(&req)

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/hashicorp/go-memdb"
@@ -88,9 +89,7 @@ func (t *Txn) dropDatabase(d *structs.SQLDatabase) {
 // databaseToWrite is the row of a database that this entry writes, now marked as changed by it. The default one
 // comes with its first write.
 func (t *Txn) databaseToWrite(ns structs.Namespace, name string) (*structs.SQLDatabase, *structs.Error) {
-	if name == "" {
-		name = structs.DefaultDatabase
-	}
+	name = databaseName(name)
 	if refusal := t.needNamespace(ns); refusal != nil {
 		return nil, refusal
 	}
@@ -109,6 +108,9 @@ func (t *Txn) databaseToWrite(ns structs.Namespace, name string) (*structs.SQLDa
 	t.touch(tableDatabases, ns)
 	return &d, nil
 }
+
+// databaseName is the database that a request means.
+func databaseName(name string) string { return cmp.Or(name, structs.DefaultDatabase) }
 
 // HasDatabases reports whether there is any database.
 func (s *Store) HasDatabases() bool {

@@ -135,7 +135,7 @@ func (r *rig) txn(ops ...structs.TxnKVOp) (reply *structs.TxnReply) {
 	r.t.Helper()
 	req := &structs.TxnRequest{Ops: txnOps(ops...)}
 	req.Namespace = ns
-	r.entry(func(tx *Txn) { reply = tx.Txn(req) })
+	reply = r.applyTxn(req)
 	return reply
 }
 
@@ -257,4 +257,21 @@ func wantEqual[T comparable](t *testing.T, what string, got, want T) {
 	if got != want {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
+}
+
+// applyTxn applies a transaction as the next entry.
+func (r *rig) applyTxn(req *structs.TxnRequest) (reply *structs.TxnReply) {
+	r.t.Helper()
+	r.entry(func(tx *Txn) { reply = mustTxn(r.t, tx, req) })
+	return reply
+}
+
+// mustTxn fails on faults, not on operations that failed.
+func mustTxn(t *testing.T, tx *Txn, req *structs.TxnRequest) *structs.TxnReply {
+	t.Helper()
+	reply, err := tx.Txn(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
 }

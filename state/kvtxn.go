@@ -17,58 +17,87 @@ func (t *Txn) listKV(ns structs.Namespace, prefix string) []*structs.KVPair {
 	return t.view().listKV(ns, prefix)
 }
 
-// opFunc does one operation; failure says why it did not hold.
-type opFunc func(op *structs.TxnKVOp) (results []structs.TxnResult, failure string)
-
-// Txn does all operations or none, and reports every one that failed. An operation sees what those
-// before it did.
-func (t *Txn) Txn(r *structs.TxnRequest) *structs.TxnReply {
-	var reply *structs.TxnReply
-	if err := t.needNamespace(r.Namespace); err != nil {
-		reply = &structs.TxnReply{Errors: []structs.TxnError{{What: err.Message}}}
-	} else {
-		t.atomically(func() bool {
-			reply = runOps(r.Ops, func(op *structs.TxnKVOp) ([]structs.TxnResult, string) {
-				return t.txnOp(r.Namespace, op)
-			})
-			return len(reply.Errors) == 0
-		})
-	}
-	reply.Index = t.index
-	return reply
+// opFuncs do one operation; failure says why it did not hold, err is a fault of this server's own.
+type opFuncs struct {
+	kv  func(op *structs.TxnKVOp) (results []structs.TxnResult, failure string)
+	sql func(op *structs.TxnSQLOp) (result *structs.TxnSQLResult, failure string, err error)
 }
 
-// TxnRead does a transaction of reading verbs on one consistent view; a writing verb in it is an error
+// Txn does all operations or none, and reports every one that failed. An operation sees what those
+// before it did. SQL that comes after a failure is not run: it would be work in vain. An error is a fault of this
+// server's own, as in SQL.
+func (t *Txn) Txn(r *structs.TxnRequest) (reply *structs.TxnReply, err error) {
+	if refusal := t.needNamespace(r.Namespace); refusal != nil {
+		reply = &structs.TxnReply{Errors: []structs.TxnError{{What: refusal.Message}}}
+	} else if reply, err = t.allOps(r); err != nil {
+		return nil, err
+	}
+	reply.Index = t.index
+	return reply, nil
+}
+
+func (t *Txn) allOps(r *structs.TxnRequest) (reply *structs.TxnReply, err error) {
+	defer func() { t.txns++ }()
+	err = t.atomically(func() (keep bool, err error) {
+		reply, err = runOps(r.Ops, opFuncs{
+			kv:  func(op *structs.TxnKVOp) ([]structs.TxnResult, string) { return t.txnOp(r.Namespace, op) },
+			sql: func(op *structs.TxnSQLOp) (*structs.TxnSQLResult, string, error) { return t.txnSQL(r.Namespace, op) },
+		})
+		return err == nil && len(reply.Errors) == 0, err
+	})
+	if err == nil && len(reply.Errors) > 0 {
+		err = t.noteFailed(r)
+	}
+	return reply, err
+}
+
+// TxnRead does a transaction of reading verbs on one consistent view; a writing verb or SQL in it is an error
 // of that operation.
 func (s *Store) TxnRead(ops []structs.TxnOp, ns structs.Namespace) *structs.TxnReply {
 	v := s.view(nil)
-	reply := runOps(ops, func(op *structs.TxnKVOp) ([]structs.TxnResult, string) {
-		results, failure, isRead := readOp(v, ns, op)
-		switch {
-		case isRead:
-		case isWriteVerb(op.Verb):
-			failure = fmt.Sprintf("KV verb %q writes, which a transaction of reads may not", op.Verb)
-		default:
-			failure = unknownVerb(op.Verb)
-		}
-		return results, failure
+	reply, _ := runOps(ops, opFuncs{ // neither of them meets a fault
+		kv: func(op *structs.TxnKVOp) ([]structs.TxnResult, string) {
+			results, failure, isRead := readOp(v, ns, op)
+			switch {
+			case isRead:
+			case isWriteVerb(op.Verb):
+				failure = fmt.Sprintf("KV verb %q writes, which a transaction of reads may not", op.Verb)
+			default:
+				failure = unknownVerb(op.Verb)
+			}
+			return results, failure
+		},
+		sql: func(*structs.TxnSQLOp) (*structs.TxnSQLResult, string, error) {
+			return nil, "a transaction of reads has no SQL: databases are files apart from the tables", nil
+		},
 	})
 	reply.Index = v.tableIndex(tableKV, ns)
 	return reply
 }
 
-func runOps(ops []structs.TxnOp, do opFunc) *structs.TxnReply {
+func runOps(ops []structs.TxnOp, do opFuncs) (*structs.TxnReply, error) {
 	reply := &structs.TxnReply{}
 	for i := range ops {
 		var results []structs.TxnResult
 		var failure string
-		switch op := ops[i].KV; {
-		case op == nil:
+		switch op := &ops[i]; {
+		case op.KV == nil && op.SQL == nil:
 			failure = "no operation specified"
-		case op.Pair.Key == "" && op.Verb != structs.KVDeleteTree:
+		case op.KV != nil && op.SQL != nil:
+			failure = "an operation is one of KV and SQL, not both"
+		case op.SQL != nil && len(reply.Errors) > 0:
+			continue
+		case op.SQL != nil:
+			var result *structs.TxnSQLResult
+			var err error
+			if result, failure, err = do.sql(op.SQL); err != nil {
+				return nil, err
+			}
+			results = []structs.TxnResult{{SQL: result}}
+		case op.KV.Pair.Key == "" && op.KV.Verb != structs.KVDeleteTree:
 			failure = "Must provide key" // Consul's words, as all that txn clients may look for
 		default:
-			results, failure = do(op)
+			results, failure = do.kv(op.KV)
 		}
 		if failure != "" {
 			reply.Errors = append(reply.Errors, structs.TxnError{OpIndex: i, What: failure})
@@ -78,7 +107,7 @@ func runOps(ops []structs.TxnOp, do opFunc) *structs.TxnReply {
 	if len(reply.Errors) > 0 {
 		reply.Results = nil
 	}
-	return reply
+	return reply, nil
 }
 
 // txnOp does any verb. Writes return their pair without the value; deletes return nothing.

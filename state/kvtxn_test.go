@@ -100,13 +100,13 @@ func TestTxnReportsEveryFailure(t *testing.T) {
 	req := &structs.TxnRequest{Ops: ops}
 	req.Namespace = ns
 	var reply *structs.TxnReply
-	r.entry(func(tx *Txn) { reply = tx.Txn(req) })
+	reply = r.applyTxn(req)
 	want := []structs.TxnError{{OpIndex: 1, What: `key "b" doesn't exist`}, {OpIndex: 2, What: "no operation specified"}, {OpIndex: 3, What: `key "a" exists`}}
 	if !reflect.DeepEqual(reply.Errors, want) || reply.Results != nil {
 		t.Errorf("got %+v, want errors %+v", reply, want)
 	}
 	req.Namespace = "no"
-	r.entry(func(tx *Txn) { reply = tx.Txn(req) })
+	reply = r.applyTxn(req)
 	if len(reply.Errors) != 1 {
 		t.Errorf("unknown namespace: %+v", reply)
 	}
@@ -162,12 +162,12 @@ func TestFailedTxnLeavesNoTrace(t *testing.T) {
 		}
 		r.entry(func(tx *Txn) {
 			if withTxn {
-				tx.Txn(fail) // before anything else touched the tables
+				mustTxn(t, tx, fail) // before anything else touched the tables
 			}
 		})
 		r.entry(func(tx *Txn) {
 			set(tx, "first")
-			if withTxn && len(tx.Txn(fail).Errors) != 1 {
+			if withTxn && len(mustTxn(t, tx, fail).Errors) != 1 {
 				t.Error("the transaction did not fail as meant")
 			}
 			set(tx, "last")

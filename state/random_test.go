@@ -115,7 +115,11 @@ func apply(tx *Txn, c command) any {
 		return fmt.Sprint(reply.OK, reply.FencingToken)
 	case *structs.TxnRequest:
 		var failed []int
-		for _, e := range tx.Txn(r).Errors {
+		reply, err := tx.Txn(r)
+		if err != nil {
+			panic(err) // there is no SQL in it
+		}
+		for _, e := range reply.Errors {
 			failed = append(failed, e.OpIndex)
 		}
 		return failed
@@ -347,7 +351,7 @@ func TestRandomFailedTxnLeavesTheDump(t *testing.T) {
 		}
 		r.Ops = append(r.Ops, structs.TxnOp{KV: &structs.TxnKVOp{Verb: structs.KVGet, Pair: structs.KVPair{Key: "never"}}})
 		tx = s.Begin(structs.Stamp{Index: index, Time: time.Unix(int64(index), 0)})
-		tx.Txn(r)
+		mustTxn(t, tx, r)
 		tx.Commit()
 		if after := tables(t, s); string(after) != string(before) {
 			t.Fatalf("index %d: %+v left\n%s\nof\n%s", index, r, after, before)

@@ -13,8 +13,10 @@ import (
 
 // sqlWrite is a database that the entry being applied has written.
 type sqlWrite struct {
+	row  *structs.SQLDatabase
 	file *sqlFile
-	tx   *sqldb.Tx // nil when the file has this entry already: it was applied before the process crashed
+	tx   *sqldb.Tx   // nil when the file has this entry already: it was applied before the process crashed
+	mark *sqldb.Mark // while a transaction of several operations runs: what tx was before it
 }
 
 // SQL runs a request's statements on its database. The refusal is the same on every replica. An error is a
@@ -35,7 +37,7 @@ func (t *Txn) SQL(r *structs.SQLRequest) (*structs.SQLReply, *structs.Error, err
 	}
 	reply, refusal, err := w.tx.Execute(r)
 	if err != nil {
-		return nil, nil, fmt.Errorf("database %s of namespace %s: %w", d.Name, d.Namespace, err)
+		return nil, nil, w.fault(err)
 	}
 	if refusal != nil {
 		return nil, refusal, nil
@@ -54,7 +56,7 @@ func (t *Txn) openDatabase(d *structs.SQLDatabase) (*sqlWrite, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &sqlWrite{file: f}
+	w := &sqlWrite{row: d, file: f}
 	if f.db.AppliedIndex() < t.index {
 		if err := t.files.pinForSnapshots(name); err != nil {
 			t.files.release(f)

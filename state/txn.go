@@ -30,6 +30,7 @@ type Txn struct {
 	files    *sqlFiles            // nil in a store without databases
 	sql      map[string]*sqlWrite // databases that this entry wrote, by file
 	sqlOrder []*sqlWrite          // the same, in the order in which it met them
+	txns     int                  // transaction commands of this entry, the running one not counted
 	dropped  []*structs.SQLDatabase
 }
 
@@ -120,15 +121,20 @@ func (t *Txn) onUndo(f func()) {
 	}
 }
 
-// atomically runs f and takes back everything it wrote unless it returns true.
-func (t *Txn) atomically(f func() bool) {
+// atomically runs f and takes back everything it wrote, to tables and databases, unless it returns true. An error is
+// a fault of this server's own, and only Abort may follow it.
+func (t *Txn) atomically(f func() (keep bool, err error)) error {
 	t.recording = true
-	keep := f()
+	keep, err := f()
 	t.recording = false
 	for i := len(t.undo) - 1; i >= 0 && !keep; i-- {
 		t.undo[i]()
 	}
 	t.undo = nil
+	if err != nil {
+		return err
+	}
+	return t.settleSQL(keep)
 }
 
 // view reads what this entry has written so far.

@@ -1,8 +1,11 @@
 package structs
 
-// TxnOp is one operation of a transaction; exactly one member is set (SQL and Publish come with their issues).
+import "slices"
+
+// TxnOp is one operation of a transaction; exactly one member is set.
 type TxnOp struct {
-	KV *TxnKVOp `codec:",omitempty"`
+	KV  *TxnKVOp  `codec:",omitempty"`
+	SQL *TxnSQLOp `codec:",omitempty"` // only where every server has FSMVersionSQL
 }
 
 // TxnKVOp is a KV verb with its pair: Key always; Value, Flags, Session, ModifyIndex as the verb needs.
@@ -10,6 +13,18 @@ type TxnKVOp struct {
 	Verb KVOp
 	Pair KVPair
 	TTL  int64 `codec:",omitempty"` // nanoseconds, as in KVRequest
+}
+
+// TxnSQLOp runs statements on a database, all or none. It may have guards only.
+type TxnSQLOp struct {
+	Database   string
+	Statements []SQLStatement
+	// Guards must all hold before the first statement, or the operation has failed.
+	Guards []SQLGuard `codec:",omitempty"`
+	// WorkMax, RowsMax and BytesMax are as in SQLRequest. The leader sets them.
+	WorkMax  int64 `codec:",omitempty"`
+	RowsMax  int   `codec:",omitempty"`
+	BytesMax int   `codec:",omitempty"`
 }
 
 // TxnRequest applies all operations or none ("Txn.Apply"; CommandTxn). The FSM's Reply is TxnReply.
@@ -21,15 +36,26 @@ type TxnRequest struct {
 // ConflictKeys implements Conflicter: a transaction may touch trees, so it has an entry of its own.
 func (r *TxnRequest) ConflictKeys() []string { return nil }
 
+// HasSQL reports whether an operation is one of SQL.
+func (r *TxnRequest) HasSQL() bool {
+	return slices.ContainsFunc(r.Ops, func(op TxnOp) bool { return op.SQL != nil })
+}
+
 // TxnReadRequest is a transaction of reads only ("Txn.Read"), answered without the log.
 type TxnReadRequest struct {
 	QueryOptions
 	Ops []TxnOp
 }
 
-// TxnResult is the row an operation wrote or read.
+// TxnResult is the row an operation wrote or read, or what its statements gave.
 type TxnResult struct {
-	KV *KVPair `codec:",omitempty" json:",omitempty"`
+	KV  *KVPair       `codec:",omitempty" json:",omitempty"`
+	SQL *TxnSQLResult `codec:",omitempty" json:"-"`
+}
+
+// TxnSQLResult has one result per statement, in order. None has Err.
+type TxnSQLResult struct {
+	Results []SQLResult
 }
 
 // TxnError says which operation failed and why.

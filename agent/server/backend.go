@@ -60,7 +60,7 @@ func (s *Server) Apply(ctx context.Context, t structs.CommandType, body any) (an
 	if !s.IsLeader() {
 		return nil, 0, errNotLeader()
 	}
-	if err := s.mayPropose(t); err != nil {
+	if err := s.mayPropose(t, body); err != nil {
 		return nil, 0, err
 	}
 	reply, index, err := s.apply(ctx, t, body)

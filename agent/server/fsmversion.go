@@ -29,8 +29,8 @@ func (s *Server) fsmNeeded() int {
 
 // mayPropose refuses commands that a server of the cluster does not know. Once a database exists every server knows
 // SQL, and admit keeps others out.
-func (s *Server) mayPropose(t structs.CommandType) error {
-	if t != structs.CommandSQL && t != structs.CommandSQLDatabase || s.store.HasDatabases() {
+func (s *Server) mayPropose(t structs.CommandType, body any) error {
+	if !needsSQL(t, body) || s.store.HasDatabases() {
 		return nil
 	}
 	old, err := s.olderThan(structs.FSMVersionSQL)
@@ -42,4 +42,17 @@ func (s *Server) mayPropose(t structs.CommandType) error {
 			WithHint("upgrade every server, or take the lost one out with `debros operator raft remove-peer`")
 	}
 	return nil
+}
+
+// needsSQL reports whether a command is one that servers below FSMVersionSQL do not know. Of a transaction they would
+// take the SQL for an operation that is missing, and go on with other tables than the rest.
+func needsSQL(t structs.CommandType, body any) bool {
+	switch t {
+	case structs.CommandSQL, structs.CommandSQLDatabase:
+		return true
+	case structs.CommandTxn:
+		r, ok := body.(*structs.TxnRequest)
+		return !ok || r.HasSQL()
+	}
+	return false
 }

@@ -79,7 +79,7 @@ func (tx *Tx) Execute(r *structs.SQLRequest) (rep *structs.SQLReply, refusal *st
 const requestIDBytesMax = 128
 
 func validate(r *structs.SQLRequest) *structs.Error {
-	if len(r.Statements) == 0 {
+	if len(r.Statements)+len(r.Guards) == 0 {
 		return structs.Errorf(structs.KindInvalid, "the request has no statement")
 	}
 	if len(r.RequestID) > requestIDBytesMax {
@@ -159,7 +159,7 @@ func (tx *Tx) statements(x *run) (results []structs.SQLResult, again bool, err e
 	if !whole {
 		return results, false, nil
 	}
-	if !failed && w.DeferredForeignKeys() {
+	if !failed && len(results) > 0 && w.DeferredForeignKeys() {
 		results[len(results)-1] = structs.SQLResult{Err: brokenForeignKey()}
 		failed = true
 	}

@@ -29,6 +29,8 @@ type Tx struct {
 	seq   int    // requests begun
 	waste int64  // steps done in vain or again
 	done  bool
+
+	failed []int // transactions of the entry, by NoteFailed
 }
 
 // Mark names a savepoint of a Tx.
@@ -59,7 +61,10 @@ func (tx *Tx) Commit() error {
 	}
 	tx.done = true
 	w := tx.db.w
-	err := w.do(`UPDATE _debros_meta SET value = ? WHERE key = 'applied'`, int64(tx.stamp.Index))
+	err := tx.writeFailed()
+	if err == nil {
+		err = w.do(`UPDATE _debros_meta SET value = ? WHERE key = 'applied'`, int64(tx.stamp.Index))
+	}
 	if err == nil {
 		err = w.do("COMMIT")
 	}
