@@ -142,3 +142,45 @@ func ExampleSQL_Databases() {
 	// shop 1024 true <nil>
 	// <nil> true <nil>
 }
+
+func ExampleSQL_Op() {
+	client, stop := connect()
+	defer stop()
+	ctx, db := context.Background(), client.SQL()
+	if _, err := db.Exec(ctx, "CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL)"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	// An order is stored, and its number is the key that others watch: both, or neither.
+	order := func(id int, item any) {
+		ok, reply, err := client.Txn(ctx, []api.TxnOp{
+			{KV: &api.KVTxnOp{Verb: api.KVSet, Key: "orders/last", Value: fmt.Append(nil, id)}},
+			db.Op(api.Stmt("INSERT INTO orders VALUES (?, ?) RETURNING id, item", id, item)),
+		}, nil)
+		switch {
+		case err != nil:
+			fmt.Println(err)
+		case !ok:
+			fmt.Println(reply.Errors[0].OpIndex, reply.Errors[0].What)
+		default:
+			fmt.Println(reply.Results[1].SQL.Results[0].Rows[0].Values()...)
+		}
+	}
+	order(1, "tea")
+	order(2, nil)
+	pair, _, err := client.KV().Get(ctx, "orders/last", nil)
+	fmt.Println(string(pair.Value), err)
+
+	// A key changes only while a row is as it was read.
+	one := int64(1)
+	ok, reply, err := client.Txn(ctx, []api.TxnOp{
+		{SQL: &api.SQLTxnOp{Guards: []api.SQLGuard{{SQLStatement: api.Stmt("SELECT 1 FROM orders WHERE item = ?", "coffee"), Rows: &one}}}},
+		{KV: &api.KVTxnOp{Verb: api.KVSet, Key: "brew", Value: []byte("coffee")}},
+	}, nil)
+	fmt.Println(ok, reply.Errors[0].What, err)
+	// Output:
+	// 1 tea
+	// 1 statement 1: NOT NULL constraint failed: orders.item
+	// 1 <nil>
+	// false guard 1 does not hold: it gives 0 rows, not 1 <nil>
+}

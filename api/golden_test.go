@@ -109,6 +109,10 @@ func fill(v reflect.Value, n *int) {
 		v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, *n%60, 0, time.UTC)))
 		return
 	}
+	if v.Type() == reflect.TypeFor[json.RawMessage]() { // what SQL gave
+		v.SetBytes([]byte(`{"Results":[{"rows_affected":2,"last_insert_id":9,"columns":["a"],"types":["int"],"rows":[[1],[2.5],[{"blob":"AP8="}],[null]]},{}]}`))
+		return
+	}
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString("s" + string(rune('a'+*n%26)))

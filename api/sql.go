@@ -187,12 +187,12 @@ type (
 		Replayed bool         `json:"replayed"`
 	}
 	resultBody struct {
-		RowsAffected int64      `json:"rows_affected"`
-		LastInsertID int64      `json:"last_insert_id"`
-		Columns      []string   `json:"columns"`
-		Types        []string   `json:"types"`
-		Rows         []rowBody  `json:"rows"`
-		Error        *errorBody `json:"error"`
+		RowsAffected int64      `json:"rows_affected,omitempty"`
+		LastInsertID int64      `json:"last_insert_id,omitempty"`
+		Columns      []string   `json:"columns,omitempty"`
+		Types        []string   `json:"types,omitempty"`
+		Rows         []rowBody  `json:"rows,omitempty"`
+		Error        *errorBody `json:"error,omitempty"`
 	}
 	errorBody struct {
 		Kind    string `json:"kind"`
@@ -217,18 +217,32 @@ func (b *resultBody) result() SQLResult {
 }
 
 func (s *SQL) executeBody(q *SQLRequest) (*executeBody, error) {
-	body := &executeBody{Statements: make([]statementBody, 0, len(q.Statements)), Transaction: q.Transaction, RequestID: q.RequestID}
+	body := &executeBody{Transaction: q.Transaction, RequestID: q.RequestID}
 	if body.RequestID == "" {
 		body.RequestID = rand.Text()
 	}
-	for i, st := range q.Statements {
+	var err error
+	if body.Statements, err = statementBodies(q.Statements); err != nil {
+		return nil, err
+	}
+	body.Guards, err = guardBodies(q.Guards)
+	return body, err
+}
+
+func statementBodies(statements []SQLStatement) ([]statementBody, error) {
+	bodies := make([]statementBody, 0, len(statements))
+	for i, st := range statements {
 		b, err := st.body()
 		if err != nil {
 			return nil, errorf(KindInvalid, "statement %d: %v", i+1, err)
 		}
-		body.Statements = append(body.Statements, b)
+		bodies = append(bodies, b)
 	}
-	for i, g := range q.Guards {
+	return bodies, nil
+}
+
+func guardBodies(guards []SQLGuard) (bodies []guardBody, err error) {
+	for i, g := range guards {
 		st, err := g.body()
 		if err != nil {
 			return nil, errorf(KindInvalid, "guard %d: %v", i+1, err)
@@ -239,9 +253,9 @@ func (s *SQL) executeBody(q *SQLRequest) (*executeBody, error) {
 				return nil, errorf(KindInvalid, "first row of guard %d: %v", i+1, err)
 			}
 		}
-		body.Guards = append(body.Guards, b)
+		bodies = append(bodies, b)
 	}
-	return body, nil
+	return bodies, nil
 }
 
 func (st SQLStatement) body() (statementBody, error) {

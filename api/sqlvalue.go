@@ -160,6 +160,9 @@ func (r *rowBody) UnmarshalJSON(data []byte) error {
 	return err
 }
 
+// MarshalJSON implements json.Marshaler.
+func (r rowBody) MarshalJSON() ([]byte, error) { return appendArgs(nil, r) }
+
 var errRowJSON = errors.New("a row is not what JSON of SQL values is")
 
 // parseRow appends the values of one row, a JSON array, to into. It is much quicker than encoding/json

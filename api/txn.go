@@ -28,7 +28,8 @@ const (
 
 // TxnOp is one operation; exactly one member is set.
 type TxnOp struct {
-	KV *KVTxnOp `json:",omitempty"`
+	KV  *KVTxnOp  `json:",omitempty"`
+	SQL *SQLTxnOp `json:",omitempty"`
 }
 
 // KVTxnOp is an operation on a key.
@@ -42,9 +43,10 @@ type KVTxnOp struct {
 	TTL     Duration `json:",omitempty"` // of set, cas, lock and unlock, as in WriteOptions
 }
 
-// TxnResult is the pair an operation wrote (without its value) or read.
+// TxnResult is the pair an operation wrote (without its value) or read, or what its statements gave.
 type TxnResult struct {
-	KV *KVPair `json:",omitempty"`
+	KV  *KVPair       `json:",omitempty"`
+	SQL *SQLTxnResult `json:",omitempty"`
 }
 
 // TxnError says which operation failed and why.
@@ -60,8 +62,8 @@ type TxnReply struct {
 	Meta    WriteMeta `json:"-"`
 }
 
-// Txn does all operations or none. ok is false, without an error, when an operation failed; the
-// reply then says which. A transaction of reads only is a consistent read.
+// Txn does all operations or none, be they on keys or on databases. ok is false, without an error, when an operation
+// failed; the reply then says which. A transaction that only reads keys is a consistent read.
 func (c *Client) Txn(ctx context.Context, ops []TxnOp, o *WriteOptions) (ok bool, reply *TxnReply, err error) {
 	r := c.newRequest(http.MethodPut, "/v1/txn")
 	if err := r.json(ops); err != nil {

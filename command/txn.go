@@ -21,7 +21,7 @@ import (
 
 func txnCommand() *cmd {
 	return &cmd{
-		name: "txn", args: "FILE | -", synopsis: "Do many operations on keys, all or none", min: 1, max: 1,
+		name: "txn", args: "FILE | -", synopsis: "Do many operations on keys and databases, all or none", min: 1, max: 1,
 		help: `FILE is the JSON of Consul's /v1/txn, with values in base64:
 
   [{"KV": {"Verb": "check-not-exists", "Key": "a"}}, {"KV": {"Verb": "set", "Key": "a", "Value": "eA=="}}]
@@ -36,6 +36,22 @@ or HCL, with one block per operation:
 
 Attributes: value or value_base64, flags, index, session, ttl. Verbs: set, cas, lock, unlock, delete,
 delete-cas, delete-tree, get, get-tree, get-or-empty, check-index, check-session, check-not-exists.
+
+Operations may be SQL too, {"SQL": {"Database": "shop", "Statements": ["…", {"SQL": "…", "Args": [1]}]}} or
+
+  sql "shop" {
+    guard {
+      sql  = "select 1 from stock where item = ? and n > 0"
+      args = ["tea"]
+      rows = 1
+    }
+    statement {
+      sql  = "update stock set n = n - 1 where item = ?"
+      args = ["tea"]
+    }
+  }
+
+Guards must give that many rows, or first, the values of the first row; then the statements are run.
 The exit status is 1, and nothing was done, if an operation failed.`,
 		run: func(ctx context.Context, c *call) error {
 			name, arg := c.args[0], c.args[0]
@@ -74,19 +90,33 @@ func txnTable(c *call, ops []api.TxnOp, reply *api.TxnReply) error {
 	if len(reply.Errors) > 0 {
 		for _, e := range reply.Errors {
 			verb, key := "", ""
-			if e.OpIndex >= 0 && e.OpIndex < len(ops) && ops[e.OpIndex].KV != nil {
-				verb, key = string(ops[e.OpIndex].KV.Verb), ops[e.OpIndex].KV.Key
+			if e.OpIndex >= 0 && e.OpIndex < len(ops) {
+				switch op := ops[e.OpIndex]; {
+				case op.KV != nil:
+					verb, key = string(op.KV.Verb), op.KV.Key
+				case op.SQL != nil:
+					verb, key = "sql", op.SQL.Database
+				}
 			}
 			rows = append(rows, []string{fmt.Sprint(e.OpIndex), verb, key, e.What})
 		}
 		return c.table([]string{"Operation", "Verb", "Key", "Error"}, rows)
 	}
+	tables := []*api.SQLTxnResult{}
 	for _, r := range reply.Results {
+		if r.SQL != nil {
+			tables = append(tables, r.SQL)
+		}
 		if r.KV != nil {
 			rows = append(rows, []string{r.KV.Key, fmt.Sprint(r.KV.ModifyIndex), r.KV.Session, string(r.KV.Value)})
 		}
 	}
-	return c.table([]string{"Key", "ModifyIndex", "Session", "Value"}, rows)
+	if len(rows) > 0 || len(tables) == 0 {
+		if err := c.table([]string{"Key", "ModifyIndex", "Session", "Value"}, rows); err != nil {
+			return err
+		}
+	}
+	return txnSQLTables(c, tables)
 }
 
 // parseTxn reads JSON or HCL, by the first character.
@@ -105,8 +135,8 @@ func parseTxn(name string, text []byte) ([]api.TxnOp, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	for i, op := range ops {
-		if op.KV == nil {
-			return nil, fmt.Errorf(`%s: operation %d has no "KV"`, name, i)
+		if op.KV == nil && op.SQL == nil {
+			return nil, fmt.Errorf(`%s: operation %d has no "KV" and no "SQL"`, name, i)
 		}
 	}
 	return ops, nil
@@ -120,17 +150,26 @@ func parseTxnHCL(name string, text []byte) ([]api.TxnOp, error) {
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	content, diags := f.Body.Content(&hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "kv", LabelNames: []string{"verb", "key"}}}})
+	content, diags := f.Body.Content(&hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+		{Type: "kv", LabelNames: []string{"verb", "key"}},
+		{Type: "sql", LabelNames: []string{"database"}},
+	}})
 	if diags.HasErrors() {
 		return nil, diags
 	}
 	ops := []api.TxnOp{}
 	for _, b := range content.Blocks {
-		op, err := hclOp(b)
+		var op api.TxnOp
+		var err error
+		if b.Type == "sql" {
+			op.SQL, err = hclSQLOp(b)
+		} else {
+			op.KV, err = hclOp(b)
+		}
 		if err != nil {
 			return nil, err
 		}
-		ops = append(ops, api.TxnOp{KV: op})
+		ops = append(ops, op)
 	}
 	return ops, nil
 }

@@ -1,6 +1,7 @@
 package structs
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/hashicorp/serf/coordinate"
@@ -70,8 +71,14 @@ type RaftConfiguration struct {
 
 // TxnResponse is /v1/txn. JSON is Consul's.
 type TxnResponse struct {
-	Results []TxnResult
+	Results []TxnResponseResult
 	Errors  []TxnError
+}
+
+// TxnResponseResult is one element of TxnResponse. JSON is Consul's, with SQL of our own.
+type TxnResponseResult struct {
+	KV  *KVPair         `json:",omitempty"`
+	SQL json.RawMessage `json:",omitempty"` // {"Results": […]}, as /v1/sql/execute has them
 }
 
 // KVCount is /v1/kv/<prefix>?count.

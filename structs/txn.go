@@ -49,8 +49,8 @@ type TxnReadRequest struct {
 
 // TxnResult is the row an operation wrote or read, or what its statements gave.
 type TxnResult struct {
-	KV  *KVPair       `codec:",omitempty" json:",omitempty"`
-	SQL *TxnSQLResult `codec:",omitempty" json:"-"`
+	KV  *KVPair       `codec:",omitempty"`
+	SQL *TxnSQLResult `codec:",omitempty"`
 }
 
 // TxnSQLResult has one result per statement, in order. None has Err.

@@ -144,7 +144,7 @@ func TestABodyOverTheLimitIs413WithTheLimit(t *testing.T) {
 	s := start(t, Config{Limits: Limits{ValueBytesMax: 1000}})
 	s.put("fits", strings.Repeat("x", 1000))
 	s.want(413, "1000 bytes", "PUT", "/v1/kv/a", strings.Repeat("x", 1001))
-	s.want(413, "2359296", "PUT", "/v1/txn", "["+strings.Repeat(" ", 4<<20)+"]")
+	s.want(413, "11010048", "PUT", "/v1/txn", "["+strings.Repeat(" ", 11<<20)+"]")
 	s.want(413, "65536", "PUT", "/v1/session/create", strings.Repeat(" ", 65537))
 	s.want(404, "", "GET", "/v1/kv/a", "")
 	// Without Content-Length, and straight at the handler, to see how much it takes.

@@ -8,22 +8,28 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/debros/debros/agent/httpapi/sqljson"
 	"github.com/debros/debros/structs"
 )
+
+// txnKnobs bound the body together.
+const txnKnobs = "limits.txn_bytes_max and " + sqlKnob
 
 func txnRoutes() []route {
 	return []route{{
 		method: "PUT", pattern: "/v1/txn", handle: txn, errors: textErrors,
-		doc:    "Do several operations, all or none. With reads only, nothing is written to the log.",
+		doc:    "Do several operations on keys and databases, all or none. With reads of keys only, nothing is written to the log.",
 		params: "the consistency parameters, for transactions of reads only",
-		body:   "a JSON list of `{\"KV\": {\"Verb\", \"Key\", \"Value\" (base64), \"Flags\", \"Index\", \"Session\", \"TTL\" (duration)}}`; verbs: set cas lock unlock get get-tree get-or-empty check-index check-session check-not-exists delete delete-tree delete-cas",
-		reply:  "`{\"Results\", \"Errors\"}`; 409 with every failing operation in Errors when nothing was done",
+		body: "a JSON list of `{\"KV\": {\"Verb\", \"Key\", \"Value\" (base64), \"Flags\", \"Index\", \"Session\", \"TTL\" (duration)}}`; verbs: set cas lock unlock get get-tree get-or-empty check-index check-session check-not-exists delete delete-tree delete-cas; " +
+			"or of `{\"SQL\": {\"Database\", \"Statements\": [{\"SQL\", \"Args\"}], \"Guards\": [{\"SQL\", \"Args\", \"Rows\", \"First\", \"Digest\"}]}}`, values as at /v1/sql/execute",
+		reply: "`{\"Results\", \"Errors\"}`, of SQL `{\"SQL\": {\"Results\"}}` as at /v1/sql/execute; 409 with every failing operation in Errors when nothing was done",
 	}}
 }
 
 // txnOp is one operation as Consul's clients send it. encoding/json matches names in any case.
 type txnOp struct {
-	KV *txnKV
+	KV  *txnKV
+	SQL json.RawMessage
 	// Of Consul's catalog, refused by name rather than taken for an empty operation.
 	Node, Service, Check, Session json.RawMessage
 }
@@ -44,8 +50,8 @@ func txn(c *call) error {
 	if err != nil {
 		return err
 	}
-	limit := c.h.limits().txnBodyBytesMax()
-	if err := c.refuseLong(limit, "limits.txn_bytes_max"); err != nil {
+	limit := c.h.limits().txnBodyBytesMax() + c.h.limits().sqlBodyBytesMax()
+	if err := c.refuseLong(limit, txnKnobs); err != nil {
 		return err
 	}
 	ops, err := decodeTxn(http.MaxBytesReader(c.w, c.r.Body, limit), c.h.limits().TxnOpsMax, &c.ns)
@@ -68,20 +74,31 @@ func txn(c *call) error {
 	if len(rep.Errors) > 0 {
 		status, rep.Results = http.StatusConflict, nil
 	}
-	return c.json(status, structs.TxnResponse{Results: shownResults(rep.Results), Errors: rep.Errors})
+	results, err := shownResults(rep.Results)
+	if err != nil {
+		return err
+	}
+	return c.json(status, structs.TxnResponse{Results: results, Errors: rep.Errors})
 }
 
 // shownResults is shown for each result; the reply's own rows are left alone.
-func shownResults(in []structs.TxnResult) []structs.TxnResult {
-	var out []structs.TxnResult // null when empty, as in Consul
+func shownResults(in []structs.TxnResult) ([]structs.TxnResponseResult, error) {
+	var out []structs.TxnResponseResult // null when empty, as in Consul
 	for _, r := range in {
+		var one structs.TxnResponseResult
 		if r.KV != nil {
 			kv := shown(r.KV)
-			r.KV = &kv
+			one.KV = &kv
 		}
-		out = append(out, r)
+		if r.SQL != nil {
+			var err error
+			if one.SQL, err = sqljson.AppendTxnResult(nil, r.SQL); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, one)
 	}
-	return out
+	return out, nil
 }
 
 // txnBodyError tells a body that is too long from one that makes no sense.
@@ -89,13 +106,16 @@ func (c *call) txnBodyError(err error, limit int64) error {
 	if kind := structs.KindOf(err); kind == structs.KindInvalid || kind == structs.KindTooLarge {
 		return err
 	}
-	return c.bodyError(err, limit, "limits.txn_bytes_max")
+	return c.bodyError(err, limit, txnKnobs)
 }
 
-// readOnly reports whether no operation writes. An unknown verb counts as a write: the endpoint
+// readOnly reports whether no operation writes. SQL counts as a write, and so does an unknown verb: the endpoint
 // then reports it among the failing operations.
 func readOnly(ops []structs.TxnOp) bool {
 	for _, op := range ops {
+		if op.KV == nil {
+			return false
+		}
 		switch op.KV.Verb {
 		case structs.KVGet, structs.KVGetTree, structs.KVGetOrEmpty,
 			structs.KVCheckIndex, structs.KVCheckSession, structs.KVCheckNotExists:
@@ -128,11 +148,11 @@ func decodeTxn(r io.Reader, opsMax int, ns *structs.Namespace) ([]structs.TxnOp,
 		if err := dec.Decode(&op); err != nil {
 			return nil, txnSyntax(err)
 		}
-		kv, err := op.kv(ns)
+		out, err := op.decode(len(ops), ns)
 		if err != nil {
-			return nil, invalid("operation %d: %v", len(ops), err)
+			return nil, err
 		}
-		ops = append(ops, structs.TxnOp{KV: kv})
+		ops = append(ops, out)
 	}
 	if _, err := dec.Token(); err != nil {
 		return nil, txnSyntax(err)
@@ -163,6 +183,23 @@ func txnSyntax(err error) error {
 	return invalid("the request body is not a JSON list of operations: %v", err)
 }
 
+// decode is the operation as the endpoint wants it; i is its place.
+func (op *txnOp) decode(i int, ns *structs.Namespace) (out structs.TxnOp, err error) {
+	if len(op.SQL) > 0 && string(op.SQL) != "null" {
+		out.SQL = &structs.TxnSQLOp{}
+		if err := sqljson.DecodeTxnOp(op.SQL, fmt.Sprintf("the SQL of operation %d", i), out.SQL); err != nil {
+			return out, err
+		}
+		if op.KV == nil {
+			return out, nil
+		} // else the endpoint says that it cannot be both
+	}
+	if out.KV, err = op.kv(ns); err != nil {
+		return out, invalid("operation %d: %v", i, err)
+	}
+	return out, nil
+}
+
 // kv is the operation as the endpoint wants it. Verbs and keys are the endpoint's to judge.
 func (op *txnOp) kv(ns *structs.Namespace) (*structs.TxnKVOp, error) {
 	if op.KV == nil {
@@ -171,7 +208,7 @@ func (op *txnOp) kv(ns *structs.Namespace) (*structs.TxnKVOp, error) {
 				return nil, fmt.Errorf("operations on %s are not supported here", name)
 			}
 		}
-		return nil, fmt.Errorf("no KV in it")
+		return nil, fmt.Errorf("no KV and no SQL in it")
 	}
 	in := op.KV
 	if in.Namespace != "" && in.Namespace != *ns {

@@ -64,8 +64,8 @@ func TestTxnRefusals(t *testing.T) {
 		{400, "goes on", ops(1) + "x"},
 		{400, "goes on", ops(1) + ops(1)},
 		{400, "base64", `[{"KV":{"Verb":"set","Key":"a","Value":"***"}}]`},
-		{400, "no KV", `[{}]`},
-		{400, "no KV", `[null]`},
+		{400, "no KV and no SQL", `[{}]`},
+		{400, "no KV and no SQL", `[null]`},
 		{400, "Node", `[{"Node":{"Verb":"set"}}]`},
 		{400, "namespace", `[{"KV":{"Verb":"set","Key":"a","Namespace":"n1"}},{"KV":{"Verb":"set","Key":"a","Namespace":"n2"}}]`},
 		{400, "JSON list", strings.Repeat("[", 20_000)},
@@ -114,6 +114,7 @@ func FuzzTxnDecoder(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+	f.Add(`[{"SQL":{"Database":"d","Statements":["a",{"SQL":"b","Args":[1,{"blob":"aGk="}]}],"Guards":[{"SQL":"c","Rows":1,"First":[null],"Digest":"aGk="}]}}]`)
 	f.Fuzz(func(t *testing.T, body string) {
 		ns := structs.Namespace("")
 		ops, err := decodeTxn(strings.NewReader(body), 4, &ns)
@@ -130,10 +131,58 @@ func FuzzTxnDecoder(f *testing.F) {
 			t.Fatalf("namespace %q", ns)
 		}
 		for i, op := range ops {
-			if op.KV == nil {
+			if op.KV == nil && op.SQL == nil {
 				t.Fatalf("operation %d is empty", i)
 			}
 		}
 		readOnly(ops)
 	})
+}
+
+func TestTxnMixesKeysAndDatabases(t *testing.T) {
+	s := start(t, Config{})
+	r := s.want(200, "", "PUT", "/v1/txn", `[
+		{"SQL":{"Statements":["create table t(a integer primary key, b)",{"SQL":"insert into t values(?, ?) returning a, b","Args":[9007199254740993,{"blob":"AP8="}]}]}},
+		{"kv":{"Verb":"set","Key":"k","Value":"dg=="}},
+		{"sql":{"DATABASE":"default","statements":[{"sql":"insert into t values(:Xx, 1.0)","args":{"xx":null,"Xx":2}}],"guards":[{"SQL":"select count(*) from t","First":[1]}]}}]`)
+	sql := func(results string) string { return `{"SQL":{"Results":[` + results + `]}}` }
+	first := sql(`{},{"rows_affected":1,"last_insert_id":9007199254740993,"columns":["a","b"],"types":["integer",""],"rows":[[9007199254740993,{"blob":"AP8="}]]}`)
+	last := sql(`{"rows_affected":1,"last_insert_id":2}`)
+	if !strings.HasPrefix(r.body, `{"Results":[`+first+`,{"KV":{`) || !strings.HasSuffix(r.body, `}},`+last+`],"Errors":null}`) {
+		t.Errorf("%s", r.body)
+	}
+	r = s.want(409, `"Results":null`, "PUT", "/v1/txn", `[
+		{"KV":{"Verb":"set","Key":"k","Value":"bm8="}},
+		{"SQL":{"Statements":["insert into t values(3, 3)","insert into t values(2, 2)"]}}]`)
+	if !strings.Contains(r.body, `"OpIndex":1`) || !strings.Contains(r.body, "statement 2: UNIQUE constraint failed: t.a") {
+		t.Errorf("%s", r.body)
+	}
+	s.want(409, "guard 1 does not hold", "PUT", "/v1/txn", `[{"KV":{"Verb":"delete","Key":"k"}},{"SQL":{"Guards":[{"SQL":"select * from t","Rows":9}]}}]`)
+	s.want(200, "dg==", "GET", "/v1/kv/k", "")
+	s.want(200, `[[2,1.0],[9007199254740993,{"blob":"AP8="}]]`, "GET", "/v1/sql/query?format=json&q=select+*+from+t+order+by+a", "")
+}
+
+func TestTxnRefusesBadSQL(t *testing.T) {
+	s := start(t, Config{})
+	for _, c := range []struct {
+		status     int
+		want, body string
+	}{
+		{400, `the SQL of operation 1 is not the JSON expected here: line 1, column 14: there is no field "statemens" here`, `[{"KV":{"Verb":"set","Key":"a"}},{"SQL":{"Statemens":["x"]}}]`},
+		{400, "a list", `[{"SQL":{"Statements":"select 1"}}]`},
+		{400, "an object", `[{"SQL":["select 1"]}]`},
+		{400, "base64", `[{"SQL":{"Statements":[{"SQL":"select ?","Args":[{"blob":"*"}]}]}}]`},
+		{400, "neither statements nor guards", `[{"SQL":{}}]`},
+		{400, "no KV and no SQL", `[{"SQL":null}]`},
+		{400, "database name", `[{"SQL":{"Database":"a/b","Statements":["select 1"]}}]`},
+		{409, "not both", `[{"SQL":{"Statements":["select 1"]},"KV":{"Verb":"set","Key":"a"}}]`},
+		{409, "does not exist", `[{"SQL":{"Database":"none","Statements":["select 1"]}}]`},
+		{413, "sql_bytes_max", `[{"SQL":{"Statements":["select '` + strings.Repeat("x", 5<<20) + `'"]}}]`},
+		{413, "too large", `[{"SQL":{"Statements":["select '` + strings.Repeat("x", 16<<20) + `'"]}}]`},
+	} {
+		r := s.do("PUT", "/v1/txn", c.body)
+		if r.status != c.status || !strings.Contains(r.body, c.want) {
+			t.Errorf("%s: %d %q, want %d with %q", shorten(c.body), r.status, shorten(r.body), c.status, c.want)
+		}
+	}
 }

@@ -70,11 +70,14 @@ func (s *Session) print(rows *api.SQLRows) error {
 	return p.end()
 }
 
-func (s *Session) printResult(r *api.SQLResult) error {
+func (s *Session) printResult(r *api.SQLResult) error { return s.Format.Result(s.Out, r) }
+
+// Result writes what a statement gave.
+func (f Format) Result(w io.Writer, r *api.SQLResult) error {
 	if r.Columns == nil {
-		return s.Format.done(s.Out, r)
+		return f.done(w, r)
 	}
-	p := newPrinter(s.Out, s.Format, r.Columns)
+	p := newPrinter(w, f, r.Columns)
 	for i := range r.Rows {
 		if err := p.row(r.Rows[i].Values()); err != nil {
 			return err

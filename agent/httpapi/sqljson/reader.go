@@ -18,6 +18,8 @@ type Reader struct {
 	pos     int
 	scratch []byte // of strings with escapes
 	args    int    // read so far of the statement's
+	of      string // what body is, "" = the request's
+	anyCase bool   // the names of fields are matched as encoding/json does
 }
 
 // NewReader reads body, which stays the caller's.
@@ -30,8 +32,12 @@ func (r *Reader) errorAt(pos int, format string, args ...any) error {
 	before := r.body[:pos]
 	line := bytes.Count(before, []byte{'\n'}) + 1
 	column := pos - bytes.LastIndexByte(before, '\n')
-	return structs.Errorf(structs.KindInvalid, "the request body is not the JSON expected here: line %d, column %d: %s",
-		line, column, fmt.Sprintf(format, args...))
+	of := r.of
+	if of == "" {
+		of = "the request body"
+	}
+	return structs.Errorf(structs.KindInvalid, "%s is not the JSON expected here: line %d, column %d: %s",
+		of, line, column, fmt.Sprintf(format, args...))
 }
 
 // Next skips blanks and returns the byte with which the next value begins, 0 at the end.

@@ -8,21 +8,34 @@ import (
 
 // AppendReply encodes the reply of /v1/sql/execute behind b. In a result, what is zero is left out.
 func AppendReply(b []byte, rep *structs.SQLReply) ([]byte, error) {
-	b = append(b, `{"results":[`...)
-	for i := range rep.Results {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		var err error
-		if b, err = appendResult(b, &rep.Results[i]); err != nil {
-			return nil, err
-		}
+	b, err := appendResults(append(b, `{"results":[`...), rep.Results)
+	if err != nil {
+		return nil, err
 	}
 	b = strconv.AppendUint(append(b, `],"index":`...), rep.Index, 10)
 	if rep.Replayed {
 		b = append(b, `,"replayed":true`...)
 	}
 	return append(b, '}'), nil
+}
+
+// AppendTxnResult encodes what an operation of /v1/txn gave, with results as AppendReply has them.
+func AppendTxnResult(b []byte, res *structs.TxnSQLResult) ([]byte, error) {
+	b, err := appendResults(append(b, `{"Results":[`...), res.Results)
+	return append(b, "]}"...), err
+}
+
+func appendResults(b []byte, results []structs.SQLResult) ([]byte, error) {
+	for i := range results {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = appendResult(b, &results[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 func appendResult(b []byte, res *structs.SQLResult) ([]byte, error) {

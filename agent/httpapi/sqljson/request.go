@@ -41,6 +41,28 @@ func DecodeExecute(body []byte, req *structs.SQLRequest) error {
 	})
 }
 
+// DecodeTxnOp reads the SQL of an operation of /v1/txn into op; of says which it is. Names of fields are matched in any
+// case, as are those of the operations on keys beside it.
+//
+//	{"Database": …, "Statements": [{"SQL": …, "Args": …} or "sql"], "Guards": […]}
+func DecodeTxnOp(body []byte, of string, op *structs.TxnSQLOp) error {
+	r := NewReader(body)
+	r.of, r.anyCase = of, true
+	return r.whole(func(name string) (err error) {
+		switch name {
+		case "database":
+			op.Database, err = r.text()
+		case "statements":
+			return r.statements(&op.Statements)
+		case "guards":
+			return r.Array(func() error { return r.guard(&op.Guards) })
+		default:
+			return r.unknown(name)
+		}
+		return err
+	})
+}
+
 // DecodeQuery reads the body of /v1/sql/query into req: {"sql": …, "args": …, "database": …}
 func DecodeQuery(body []byte, req *structs.SQLQueryRequest) error {
 	r := NewReader(body)
@@ -86,6 +108,9 @@ func (r *Reader) fields(field func(name string) error) error {
 	return r.Object(func(name string) error {
 		if r.Null() {
 			return nil
+		}
+		if r.anyCase {
+			name = strings.ToLower(name)
 		}
 		return field(name)
 	})
