@@ -53,8 +53,9 @@ func (tx *Tx) Execute(r *structs.SQLRequest) (rep *structs.SQLReply, refusal *st
 	if refusal := validate(r); refusal != nil {
 		return nil, refusal, nil
 	}
-	for {
-		if tx.waste > wasteMax {
+	for attempt := 0; ; attempt++ {
+		// A request's budget may be more than the waste allowed: after its first loss it is told what was wrong with it.
+		if tx.waste > wasteMax && attempt != 1 {
 			return nil, structs.Errorf(structs.KindRateLimited, "too many requests that were sent at the same time had to be undone").
 				WithHint("nothing was done: send it again"), nil
 		}

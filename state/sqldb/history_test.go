@@ -93,3 +93,15 @@ func TestVirtualTablesMetForTheFirstTimeAnswerTheSame(t *testing.T) {
 	}
 	same(t, "a replica whose connections are new", story(false), story(true))
 }
+
+// TestOneRequestOverALargeBudgetIsToldSo has a budget that is more than an entry may waste, as a leader gives: "send it
+// again" would be the wrong advice.
+func TestOneRequestOverALargeBudgetIsToldSo(t *testing.T) {
+	r := newReplica(t, Options{})
+	r.must("CREATE TABLE t (a)")
+	req := request("INSERT INTO t SELECT sum(i) FROM (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT i FROM c)")
+	req.WorkMax = wasteMax + 1
+	if got := r.entry(req)[0]; !strings.Contains(got, "too much work") {
+		t.Error(got)
+	}
+}
