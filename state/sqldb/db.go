@@ -149,6 +149,7 @@ type writer struct {
 	inserted bool  // it inserted into a table with rowids
 
 	virtual     bool  // there are virtual tables
+	changed     bool  // the transaction has changed the schema, or taken such a change back
 	changesBase int64 // total changes before the request
 }
 
@@ -190,6 +191,13 @@ func (db *DB) openWriter() (*writer, error) {
 func (w *writer) load() error {
 	w.trusted = true
 	defer func() { w.trusted = false }()
+	if w.changed {
+		// What SQLite keeps of the schema in memory depends on how it came about: estimates outlive the statistics that they
+		// came from. SAVEPOINT has FTS5 write what it holds, before its table is connected anew.
+		if err := w.Exec("SAVEPOINT load; RELEASE load; PRAGMA writable_schema=RESET"); err != nil {
+			return err
+		}
+	}
 	var tables []string
 	s, _, err := w.Prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'`)
 	if err != nil {

@@ -105,3 +105,16 @@ func TestOneRequestOverALargeBudgetIsToldSo(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestEstimatesDoNotOutliveTheirStatistics(t *testing.T) {
+	story := func(fresh bool) []string {
+		r := newReplica(t, Options{})
+		r.must("CREATE TABLE t (a, b, c)", "CREATE TABLE u (x, y)", "CREATE INDEX ta ON t (a)", "CREATE INDEX ux ON u (x)", "INSERT INTO t VALUES (1, 2, 3), (2, 3, 4)",
+			"INSERT INTO u SELECT value, value FROM json_each('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]')", "ANALYZE", "DROP INDEX ta")
+		if fresh {
+			r.reopen()
+		}
+		return []string{r.exec("EXPLAIN QUERY PLAN SELECT * FROM t, u WHERE t.b = u.x"), r.exec("EXPLAIN QUERY PLAN DELETE FROM t WHERE rowid IN (SELECT t.rowid FROM t, u WHERE t.c = u.y)")}
+	}
+	same(t, "a replica whose connections are new", story(false), story(true))
+}

@@ -108,6 +108,7 @@ func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, bound *int,
 	}
 	if in.schema {
 		p.done()
+		w.changed = true
 		if lerr := w.load(); lerr != nil && err == nil {
 			err = lerr
 		}

@@ -48,6 +48,7 @@ func (db *DB) Begin(stamp structs.Stamp) (*Tx, error) {
 func (tx *Tx) begin() error {
 	w := tx.db.w
 	w.draws.seed, w.draws.index = tx.stamp.Seed, tx.stamp.Index
+	w.changed = false
 	if err := w.do("BEGIN IMMEDIATE"); err != nil {
 		return tx.db.localFault("begin", err)
 	}
