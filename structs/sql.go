@@ -111,7 +111,7 @@ type SQLRequest struct {
 	BytesMax int `codec:",omitempty"`
 }
 
-// SQLWorkMax is the WorkMax that a leader sets: about ten seconds of a core.
+// SQLWorkMax is the WorkMax that a leader sets: some tens of seconds of a core, enough to index tens of millions of rows.
 const SQLWorkMax = 1_000_000_000
 
 // ConflictKeys implements Conflicter: none. Requests on one database may share an entry since each
