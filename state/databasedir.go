@@ -188,6 +188,18 @@ func (s *Store) ForgetDatabases() error {
 	return s.emptyDatabases(string(boot))
 }
 
+// DistrustDatabases has the next start make the databases again: something went wrong with them here. Without it a
+// damaged file would stop that start as it stopped this process.
+func (s *Store) DistrustDatabases() error {
+	if s.dbs.engine == nil {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(s.dbs.path, bootFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("distrust the databases: %w", err)
+	}
+	return nil
+}
+
 // CloseDatabases closes the databases; queries that still run keep theirs until they end. It comes after the last
 // entry and may be called twice.
 func (s *Store) CloseDatabases() error {

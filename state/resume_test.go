@@ -71,6 +71,21 @@ func TestFilesOfAnotherBootAreNotUsed(t *testing.T) {
 	}
 }
 
+// A damaged file must not stop every start to come.
+func TestFilesThatFailedAreNotUsedAgain(t *testing.T) {
+	r := openLeftBehind(t, filepath.Join(t.TempDir(), "sql"), "boot 1")
+	r.exec("", "create table t(a)")
+	for range 2 { // the second time there is nothing left to do
+		if err := r.s.DistrustDatabases(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := openLeftBehind(t, crashed(t, r.s), "boot 1")
+	if reply := again.exec("", "create table t(a)"); len(reply.Results) != 1 {
+		t.Fatal("the entry was skipped: the file was used again")
+	}
+}
+
 // resume restores the tables of a snapshot over databases left behind, as a start does.
 func resume(t *testing.T, r *rig, snap *Snapshot, pages bool) {
 	t.Helper()

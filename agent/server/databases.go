@@ -14,7 +14,7 @@ import (
 // directory of its own that is in memory where the system has such a place. It is the same code and the same kind of file
 // both ways, so that what was tried with -dev holds in production.
 func (s *Server) openDatabases() error {
-	s.fsm.OnFault(s.fail)
+	s.fsm.OnFault(s.databaseFault)
 	if s.cfg.DataDir != "" {
 		return s.store.OpenDatabases(s.databasesDir(), bootID())
 	}
@@ -24,6 +24,13 @@ func (s *Server) openDatabases() error {
 	}
 	s.scratch = dir
 	return s.store.OpenDatabases(filepath.Join(dir.path, "sql"), "")
+}
+
+// databaseFault stops the server, which must not answer for what it could not apply, and keeps the next start from
+// using the files.
+func (s *Server) databaseFault(err error) {
+	s.log.Error("a committed entry could not be applied; this server stops so that its state stays that of the others", "error", err)
+	s.fail(errors.Join(err, s.store.DistrustDatabases()))
 }
 
 // databasesDir is where a server with a data directory keeps databases.

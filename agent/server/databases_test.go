@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/debros/debros/state"
 	"github.com/debros/debros/structs"
@@ -112,4 +113,36 @@ func TestAnInstalledSnapshotBringsTheDatabases(t *testing.T) {
 	rc.Close()
 	second := c.join("id1", t.TempDir(), 0)
 	eventually(t, "the rows", func() bool { return sqlText(t, second, "select group_concat(a) from t") == "one" })
+}
+
+// TestADamagedDatabaseStopsTheServerOnce: the next start makes it again from the log.
+func TestADamagedDatabaseStopsTheServerOnce(t *testing.T) {
+	dir := t.TempDir()
+	c := newCluster(t, 0, nil)
+	n := c.join("id0", dir, 1)
+	c.leader()
+	sqlExec(t, n, "create table t(a)", "insert into t values('kept')")
+	n.stop()
+	c.drop(n)
+	paths, err := filepath.Glob(filepath.Join(dir, "sql", "*", "default.default.*.db*"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("files %v, %v", paths, err)
+	}
+	for _, path := range paths {
+		if err := os.WriteFile(path, []byte("this is no database, however long one looks at it"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n = c.join("id0", dir, 1)
+	select {
+	case err := <-n.Fatal():
+		t.Logf("stopped: %v", err)
+	case <-time.After(time.Minute):
+		t.Fatal("the server goes on over a file that is no database")
+	}
+	n.stop()
+	c.drop(n)
+	n = c.join("id0", dir, 1)
+	c.leader()
+	eventually(t, "the rows", func() bool { return sqlText(t, n, "select a from t") == "kept" })
 }

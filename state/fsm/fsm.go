@@ -4,7 +4,7 @@
 // Contract: it is a shim. It decodes entries, hands each command to the method of state.Txn that is
 // named for it, and knows no rule of what a command may do. One entry is one transaction of the store,
 // so readers see whole entries only, and the store's index is the entry's. It reads no clock, chance or
-// environment: equal logs give equal stores, byte for byte in their snapshot streams.
+// environment: equal logs give equal stores, byte for byte in their snapshot streams (of databases: row for row).
 //
 // The package owns two formats: log entries (entry.go) and snapshot streams (record.go). Both carry a
 // version and checksums. What is in a log has been agreed on by a majority: an entry that cannot be
