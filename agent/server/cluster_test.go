@@ -100,7 +100,16 @@ func newCluster(t *testing.T, servers int, adjust func(*Config)) *cluster {
 // start runs a server; dir "" keeps it in memory.
 func (c *cluster) start(id structs.NodeID, dir string, expect int) *node {
 	c.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return c.startAt("127.0.0.1:0", id, dir, expect)
+}
+
+// startAt is start at an address, or at another one if somebody has taken it.
+func (c *cluster) startAt(addr string, id structs.NodeID, dir string, expect int) *node {
+	c.t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -53,10 +53,11 @@ func (c *cluster) kill(n *node) {
 	c.drop(n)
 }
 
-// back starts a stopped server again on its directory, at another port.
+// back starts a stopped server again on its directory, at its address if that is free: hashicorp/raft 1.8 has a data race
+// where a server's address changes while something is sent to it.
 func (c *cluster) back(n *node) *node {
 	c.t.Helper()
-	again := c.start(n.id, n.dir, 0)
+	again := c.startAt(n.cfg.Address, n.id, n.dir, 0)
 	c.nodes = append(c.nodes, again)
 	c.changed()
 	return again
