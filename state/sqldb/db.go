@@ -35,6 +35,7 @@ type DB struct {
 	applied atomic.Uint64 // index of the last committed entry
 	w       *writer       // owned by the goroutine that writes
 	pool    pool
+	log     walMover
 
 	closeOnce sync.Once
 	closeErr  error
@@ -87,6 +88,11 @@ func (db *DB) prepareFile() error {
 		return err
 	}
 	db.applied.Store(uint64(applied))
+	page, err := w.Int64("PRAGMA page_size")
+	if err != nil {
+		return err
+	}
+	db.log.pageBytes = int(page)
 	return w.load()
 }
 
@@ -125,6 +131,7 @@ func (db *DB) SchemaVersion(ctx context.Context) (version int64, err error) {
 func (db *DB) Close() error {
 	db.closeOnce.Do(func() {
 		db.pool.close()
+		db.log.wait()
 		// Emptying the log spares the next Open from reading it; if it cannot be done now, Open will.
 		err := db.w.Checkpoint()
 		if cerr := db.w.close(); cerr != nil {
@@ -151,6 +158,8 @@ type writer struct {
 	virtual     bool  // there are virtual tables
 	changed     bool  // the transaction has changed the schema, or taken such a change back
 	changesBase int64 // total changes before the request
+
+	frames int // in the write-ahead log, after the last commit
 }
 
 const maxInt64 = 1<<63 - 1
@@ -175,6 +184,7 @@ func (db *DB) openWriter() (*writer, error) {
 			w.inserted = w.inserted || op == sqlite.OpInsert
 		}
 	})
+	c.OnCommit(func(frames int) { w.frames = frames })
 	err = w.draws.define(c)
 	if err == nil {
 		err = c.Func("total_changes", 0, func(call sqlite.Call) { call.Int64(w.TotalChanges() - w.changesBase) })

@@ -73,7 +73,7 @@ func (tx *Tx) Commit() error {
 		return errors.Join(tx.db.localFault("commit", err), tx.abandon())
 	}
 	tx.db.applied.Store(tx.stamp.Index)
-	return nil
+	return tx.db.moveLog()
 }
 
 // Rollback ends the transaction without a trace. After Commit it does nothing.

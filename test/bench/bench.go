@@ -19,11 +19,12 @@ type size struct {
 	rounds    int           // rounds of each side
 	failovers int
 	idle      time.Duration // before the memory of an idle server is read
+	database  int           // bytes of the database that snapshots are written of
 }
 
 var (
-	fullSize  = size{round: 5 * time.Second, warm: 2 * time.Second, rounds: 3, failovers: 20, idle: 15 * time.Second}
-	shortSize = size{round: 2 * time.Second, warm: 500 * time.Millisecond, rounds: 2, failovers: 4, idle: 3 * time.Second}
+	fullSize  = size{round: 5 * time.Second, warm: 2 * time.Second, rounds: 3, failovers: 20, idle: 15 * time.Second, database: 1e9}
+	shortSize = size{round: 2 * time.Second, warm: 500 * time.Millisecond, rounds: 2, failovers: 4, idle: 3 * time.Second, database: 1e8}
 )
 
 // bench holds what the parts share. Clusters are started when first needed.

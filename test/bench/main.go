@@ -47,12 +47,12 @@ type options struct {
 func main() {
 	var o options
 	flag.BoolVar(&o.short, "short", false, "short rounds and few of them: a first look")
-	flag.StringVar(&o.only, "only", "", "comma-separated `parts` of rss, put, get, sql, failover (default: all)")
+	flag.StringVar(&o.only, "only", "", "comma-separated `parts` of rss, put, get, sql, snapshot, failover (default: all)")
 	flag.IntVar(&o.members, "members", 0, "measure only how long so many client agents take to join three servers")
 	flag.StringVar(&o.format, "format", "text", "text or json")
 	flag.StringVar(&o.dir, "dir", "", "`directory` for the data, whose disk is measured (default: a temporary one)")
 	flag.StringVar(&o.binary, "binary", "", "the debros `program` (default: bin/debros)")
-	flag.StringVar(&o.against, "against", "", "measure only puts, in turn with those of another debros `program`")
+	flag.StringVar(&o.against, "against", "", "measure only puts (with -only=snapshot: snapshots), in turn with those of another debros `program`")
 	flag.DurationVar(&o.hold, "hold", 0, "measure nothing: print the leader's process id and put for so long")
 	flag.IntVar(&o.callers, "callers", callersMany, "callers of -hold")
 	flag.BoolVar(&o.bareChild, "bare-child", false, "for bench itself: be one node of the bare pipeline")
@@ -85,7 +85,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"rss", measureIdle}, {"put", measurePuts}, {"get", measureGets}, {"sql", measureSQL}, {"failover", measureFailover}}
+	return []part{{"rss", measureIdle}, {"put", measurePuts}, {"get", measureGets}, {"sql", measureSQL}, {"snapshot", measureSnapshot}, {"failover", measureFailover}}
 }
 
 // choose returns the parts that -only names.
@@ -102,7 +102,7 @@ func choose(only string) ([]part, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("-only=%s: no part %q (rss, put, get, sql, failover)", only, name)
+			return nil, fmt.Errorf("-only=%s: no part %q (rss, put, get, sql, snapshot, failover)", only, name)
 		}
 	}
 	return out, nil
@@ -131,7 +131,7 @@ func run(ctx context.Context, o options) (err error) {
 	if o.members > 0 {
 		chosen = []part{{"members", measureMembers}}
 	}
-	if o.against != "" {
+	if o.against != "" && o.only != "snapshot" {
 		chosen = []part{{"against", measureAgainst}}
 	}
 	for _, p := range chosen {

@@ -63,6 +63,17 @@ func (c *Conn) OnUpdate(f func(op int32, rowid int64)) {
 	lib.Xsqlite3_update_hook(c.tls, c.db, fp(cb), 0)
 }
 
+// OnCommit has f called after each commit with the number of frames in the write-ahead log, in the place of SQLite's own
+// checkpoints.
+func (c *Conn) OnCommit(f func(frames int)) {
+	cb := func(_ *libc.TLS, _, _, _ uintptr, frames int32) int32 {
+		f(int(frames))
+		return lib.SQLITE_OK
+	}
+	c.keep = append(c.keep, cb)
+	lib.Xsqlite3_wal_hook(c.tls, c.db, fp(cb), 0)
+}
+
 // Call is a call of a function that Func defined.
 type Call struct {
 	tls *libc.TLS

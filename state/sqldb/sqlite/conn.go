@@ -214,6 +214,18 @@ func (c *Conn) Checkpoint() error {
 	return c.check(lib.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, 0, lib.SQLITE_CHECKPOINT_TRUNCATE, 0, 0))
 }
 
+// CheckpointPassive moves into the file what it can of the write-ahead log without waiting for anybody: of frames in the
+// log, moved are in the file then. Another checkpoint that runs is no error, nothing is moved.
+func (c *Conn) CheckpointPassive() (frames, moved int, err error) {
+	*(*[2]int32)(ptr(c.out)) = [2]int32{}
+	rc := lib.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, 0, lib.SQLITE_CHECKPOINT_PASSIVE, c.out, c.out+4)
+	if rc&0xff == lib.SQLITE_BUSY {
+		return 0, 0, nil
+	}
+	n := *(*[2]int32)(ptr(c.out))
+	return int(n[0]), int(n[1]), c.check(rc)
+}
+
 // cbuf is a growing piece of SQLite's memory.
 type cbuf struct {
 	p         uintptr
