@@ -21,6 +21,7 @@ import (
 //	current    the number of the present life of the tables
 //	N/*.db     the files of life N, so that a restore fills a new directory while the old one serves
 //	N/history  the snapshots that are points of life N's own history, an id a line
+//	tmp-*      what statements sort and collect; they have no name once they are open
 //
 // Files that a process left behind are as good as its log, unless the machine lost power meanwhile: nothing here is
 // ever synced. So they are used again in the same boot only, and only for a snapshot of their own history.
@@ -28,6 +29,7 @@ type databaseDir struct {
 	engine *sqldb.Engine // nil: the store keeps no databases
 	path   string
 	life   int // only the goroutine that restores changes it
+	fault  FileFault
 }
 
 const (
@@ -60,15 +62,21 @@ func (d *databaseDir) settle() error {
 	return atomicfile.Write(filepath.Join(d.path, currentFile), []byte(strconv.Itoa(d.life)), 0o600)
 }
 
+// FileFault answers for a disk that fails.
+type FileFault = sqldb.FileFault
+
+// FailFiles has f asked before each operation on a file of a database, for tests. It comes before OpenDatabases.
+func (s *Store) FailFiles(f FileFault) { s.dbs.fault = f }
+
 // OpenDatabases lets the store keep databases below dir. boot names the system's present run, "" when that is not
 // known: files of another one are removed, and so is everything else that cannot be used; all of it is made again
 // from the snapshot and the log. It comes before the first entry. CloseDatabases ends it.
 func (s *Store) OpenDatabases(dir, boot string) error {
-	engine, err := sqldb.NewEngine()
+	engine, err := sqldb.NewEngine(sqldb.EngineOptions{TempDir: dir, Fault: s.dbs.fault})
 	if err != nil {
 		return err
 	}
-	s.dbs = databaseDir{engine: engine, path: dir}
+	s.dbs = databaseDir{engine: engine, path: dir, fault: s.dbs.fault}
 	if life := leftBehind(dir, boot); life > 0 {
 		s.dbs.life = life
 		files, err := newSQLFiles(engine, s.dbs.of(life))
@@ -137,7 +145,7 @@ func removeOtherLives(dir string, life int) error {
 		return fmt.Errorf("look through the directory of the databases: %w", err)
 	}
 	for _, e := range all {
-		if e.IsDir() && e.Name() != strconv.Itoa(life) {
+		if e.IsDir() && e.Name() != strconv.Itoa(life) || strings.HasPrefix(e.Name(), sqldb.TempPrefix) {
 			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				return fmt.Errorf("remove old databases: %w", err)
 			}

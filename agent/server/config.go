@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft-wal/metrics"
 
 	"github.com/debros/debros/rpc"
+	"github.com/debros/debros/state"
 	"github.com/debros/debros/structs"
 )
 
@@ -66,6 +67,8 @@ type Config struct {
 
 	// wrapLog puts something between us and the log store; for tests of failing disks. nil = nothing.
 	wrapLog func(backend) backend
+	// failFiles is asked before each operation on a file of a database; for the same tests. nil = nobody.
+	failFiles state.FileFault
 }
 
 const (

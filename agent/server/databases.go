@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,6 +16,7 @@ import (
 // both ways, so that what was tried with -dev holds in production.
 func (s *Server) openDatabases() error {
 	s.fsm.OnFault(s.databaseFault)
+	s.store.FailFiles(s.cfg.failFiles)
 	if s.cfg.DataDir != "" {
 		return s.store.OpenDatabases(s.databasesDir(), bootID())
 	}
@@ -30,7 +32,21 @@ func (s *Server) openDatabases() error {
 // using the files.
 func (s *Server) databaseFault(err error) {
 	s.log.Error("a committed entry could not be applied; this server stops so that its state stays that of the others", "error", err)
-	s.fail(errors.Join(err, s.store.DistrustDatabases()))
+	s.fail(errors.Join(err, s.distrustAfter(err)))
+}
+
+// distrustAfter keeps the next start from using the databases' files after a fault of the disk. That the log had no room
+// says nothing about them; that it could not be written does: what SQLite wrote is never synced, so nobody
+// would hear that the disk has lost it.
+func (s *Server) distrustAfter(fault error) error {
+	if errors.Is(fault, syscall.ENOSPC) {
+		return nil
+	}
+	err := s.store.DistrustDatabases()
+	if err != nil {
+		s.log.Error("the databases could not be marked for being made again: remove the directory before the next start", "directory", s.databasesDir(), "error", err)
+	}
+	return err
 }
 
 // databasesDir is where a server with a data directory keeps databases.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -90,7 +91,7 @@ func (s *Server) openBareStores(rc *raft.Config) (raft.LogStore, raft.StableStor
 	}
 	logs, err := openLogStore(dir, &s.cfg, rc.Logger, collector, func(err error) {
 		s.log.Error("the raft log failed; this server stops so that nothing it acknowledged is lost", "error", err)
-		s.fail(err)
+		s.fail(errors.Join(err, s.distrustAfter(err)))
 	})
 	if err != nil {
 		return nil, nil, err

@@ -72,7 +72,7 @@ func (db *DB) moveLog() error {
 
 // moveBulk moves until what is left is a step for the writer, or a reader keeps it from going on.
 func (db *DB) moveBulk() error {
-	c, err := openConn(db.path, db.engine.name, true, db.o)
+	c, err := openConn(db.path, db.engine.readersName, true, db.o) // of the two the one whose clock nobody sets meanwhile
 	if err != nil {
 		return err
 	}

@@ -84,13 +84,15 @@ func (c *conn) configure(o Options) error {
 		return err
 	}
 	var pragmas strings.Builder
+	// First of all: another connection that closes, or recovers the log, may hold the file for a moment.
+	pragmas.WriteString("PRAGMA busy_timeout=5000;")
 	if c.writer {
 		if o.PageBytes != 0 {
 			fmt.Fprintf(&pragmas, "PRAGMA page_size=%d;", o.PageBytes)
 		}
-		pragmas.WriteString("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA busy_timeout=5000;")
+		pragmas.WriteString("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")
 	} else {
-		pragmas.WriteString("PRAGMA query_only=1; PRAGMA busy_timeout=5000;")
+		pragmas.WriteString("PRAGMA query_only=1;")
 	}
 	// cell_size_check: a damaged page is found when it is read. cache_size is in KiB.
 	pragmas.WriteString("PRAGMA cell_size_check=1; PRAGMA cache_size=-4000; PRAGMA mmap_size=0;")

@@ -133,7 +133,10 @@ func (db *DB) Close() error {
 		db.pool.close()
 		db.log.wait()
 		// Emptying the log spares the next Open from reading it; if it cannot be done now, Open will.
-		err := db.w.Checkpoint()
+		var err error
+		if !db.w.Closed() { // after a fault there may be no writer any more
+			err = db.w.Checkpoint()
+		}
 		if cerr := db.w.close(); cerr != nil {
 			err = cerr
 		}
@@ -165,7 +168,7 @@ type writer struct {
 const maxInt64 = 1<<63 - 1
 
 func (db *DB) openWriter() (*writer, error) {
-	c, err := openConn(db.path, db.engine.name, true, db.o)
+	c, err := openConn(db.path, db.engine.writersName, true, db.o)
 	if err != nil {
 		return nil, err
 	}

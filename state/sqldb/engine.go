@@ -11,18 +11,40 @@ import (
 // Engine is what the databases of one store share: the clock of the log entry that is being applied, in a
 // VFS of its own, since several stores may live in one process. One goroutine applies.
 type Engine struct {
-	vfs   *sqlite.VFS
-	name  string
-	nowMS int64 // owned by the goroutine that applies
+	writers, readers         *sqlite.VFS // readers have the machine's clock
+	writersName, readersName string
+	nowMS                    int64 // owned by the goroutine that applies
 }
 
+// EngineOptions are this machine's own; the zero value will do.
+type EngineOptions struct {
+	// TempDir is where statements put what they sort and collect once it is too much for memory, "" = the system's place
+	// for temporary files. It is best on the disk that the databases are on: one place to watch.
+	TempDir string
+	// Fault is asked before each operation on a file, for tests of failing disks; nil = nobody.
+	Fault FileFault
+}
+
+// FileFault answers for a disk that fails: see sqlite.Fault.
+type FileFault = sqlite.Fault
+
+// TempPrefix begins the names of what may be left over in EngineOptions.TempDir by a process that died.
+const TempPrefix = sqlite.TempPrefix
+
 // NewEngine registers the engine's VFS. Close it after its databases.
-func NewEngine() (*Engine, error) {
+func NewEngine(o EngineOptions) (*Engine, error) {
 	sqlite.UTC()
 	e := &Engine{}
-	e.name = fmt.Sprintf("debros-%p", e) // no two live engines have one address
+	e.writersName = fmt.Sprintf("debros-%p", e) // no two live engines have one address
+	e.readersName = e.writersName + "-read"
+	c := sqlite.VFSConfig{TempDir: o.TempDir, Fault: o.Fault}
 	var err error
-	if e.vfs, err = sqlite.RegisterVFS(e.name, func() int64 { return e.nowMS }); err != nil {
+	if e.readers, err = sqlite.RegisterVFS(e.readersName, c); err != nil {
+		return nil, fmt.Errorf("start the SQL engine: %w", err)
+	}
+	c.Now = func() int64 { return e.nowMS }
+	if e.writers, err = sqlite.RegisterVFS(e.writersName, c); err != nil {
+		e.readers.Close()
 		return nil, fmt.Errorf("start the SQL engine: %w", err)
 	}
 	return e, nil
@@ -30,7 +52,8 @@ func NewEngine() (*Engine, error) {
 
 // Close gives the VFS back.
 func (e *Engine) Close() error {
-	e.vfs.Close()
+	e.writers.Close()
+	e.readers.Close()
 	return nil
 }
 

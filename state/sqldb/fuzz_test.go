@@ -63,7 +63,7 @@ func FuzzInstall(f *testing.F) {
 	f.Add(good, uint16(18), byte(0x10))
 	f.Add(good[:700], uint16(18), byte(2))
 	f.Add([]byte("SQLite format 3\x00"), uint16(0), byte(0))
-	e, err := NewEngine()
+	e, err := NewEngine(EngineOptions{})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type replica struct {
 
 func newReplica(t testing.TB, o Options) *replica {
 	t.Helper()
-	e, err := NewEngine()
+	e, err := NewEngine(EngineOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

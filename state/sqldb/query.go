@@ -100,7 +100,7 @@ func (p *pool) close() {
 }
 
 func (db *DB) openReader() (*reader, error) {
-	c, err := openConn(db.path, "", false, db.o)
+	c, err := openConn(db.path, db.engine.readersName, false, db.o)
 	if err != nil {
 		return nil, err
 	}

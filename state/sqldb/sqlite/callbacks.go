@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"errors"
 	"sync"
 	"time"
 	"unsafe"
@@ -114,55 +113,6 @@ func (c *Conn) Func(name string, args int32, f func(Call)) error {
 	cb := func(tls *libc.TLS, ctx uintptr, _ int32, argv uintptr) { f(Call{tls, ctx, argv}) }
 	c.keep = append(c.keep, cb)
 	return c.check(lib.Xsqlite3_create_function_v2(c.tls, c.db, z, args, lib.SQLITE_UTF8|lib.SQLITE_INNOCUOUS, 0, fp(cb), 0, 0, 0))
-}
-
-// VFS is the default VFS with a clock of its own.
-type VFS struct {
-	name string
-	p    uintptr
-	keep any
-}
-
-// unixEpochMS is 1970-01-01 as SQLite counts time: milliseconds of Julian days.
-const unixEpochMS = 210866760000000
-
-// RegisterVFS registers a VFS whose time is what now answers, in milliseconds since 1970.
-func RegisterVFS(name string, now func() int64) (*VFS, error) {
-	tls := libc.NewTLS()
-	defer tls.Close()
-	lib.Xsqlite3_initialize(tls)
-	base := lib.Xsqlite3_vfs_find(tls, 0)
-	p := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_vfs{})))
-	zname, err := libc.CString(name)
-	if base == 0 || p == 0 || err != nil {
-		return nil, errors.New("register VFS: out of memory")
-	}
-	clock := func(_ *libc.TLS, _, out uintptr) int32 {
-		*(*int64)(ptr(out)) = unixEpochMS + now()
-		return lib.SQLITE_OK
-	}
-	v := (*lib.Tsqlite3_vfs)(ptr(p))
-	*v = *(*lib.Tsqlite3_vfs)(ptr(base))
-	v.FzName, v.FpNext, v.FxCurrentTimeInt64 = zname, 0, fp(clock)
-	if rc := lib.Xsqlite3_vfs_register(tls, p, 0); rc != lib.SQLITE_OK {
-		libc.Xfree(tls, p)
-		libc.Xfree(tls, zname)
-		return nil, &Error{Code: rc, Message: "register VFS", Offset: -1}
-	}
-	return &VFS{name: name, p: p, keep: clock}, nil
-}
-
-// Close unregisters the VFS after the last connection through it was closed; twice is fine.
-func (v *VFS) Close() {
-	if v.p == 0 {
-		return
-	}
-	tls := libc.NewTLS()
-	defer tls.Close()
-	lib.Xsqlite3_vfs_unregister(tls, v.p)
-	libc.Xfree(tls, (*lib.Tsqlite3_vfs)(ptr(v.p)).FzName)
-	libc.Xfree(tls, v.p)
-	v.p = 0
 }
 
 // UTC makes local time UTC for every connection of the process, whatever TZ says.

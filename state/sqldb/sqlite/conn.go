@@ -120,6 +120,9 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// Closed reports whether Close was called.
+func (c *Conn) Closed() bool { return c.tls == nil }
+
 func (c *Conn) free() {
 	if c.out != 0 {
 		libc.Xfree(c.tls, c.out)
