@@ -236,6 +236,8 @@ func (t *Txn) putKV(before, after *structs.KVPair) {
 	}
 	id := string(kvID(row))
 	t.kv[id] = after
-	t.onUndo(func() { t.kv[id] = before })
+	if t.recording {
+		t.onUndo(func() { t.kv[id] = before })
+	}
 	replace(t, tableKV, before, after)
 }

@@ -102,7 +102,9 @@ func (t *Txn) until(d time.Duration) int64 {
 // what it becomes (nil: it is deleted).
 func replace[T any](t *Txn, table string, before, after *T) {
 	put(t.tx, table, before, after)
-	t.onUndo(func() { put(t.tx, table, after, before) })
+	if t.recording { // asked here too: otherwise every write would allocate a closure for nothing
+		t.onUndo(func() { put(t.tx, table, after, before) })
+	}
 }
 
 func put[T any](tx *memdb.Txn, table string, before, after *T) {

@@ -27,7 +27,21 @@ var encoders = sync.Pool{New: func() any { return codec.NewEncoder(nil, handle) 
 var decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes(nil, handle) }}
 
 // Encode renders v as msgpack.
-func Encode(v any) ([]byte, error) {
+func Encode(v any) ([]byte, error) { return Append(nil, v) }
+
+// Append is Encode behind what b holds, as append does it.
+func Append(b []byte, v any) ([]byte, error) {
+	if out, ok := appendHot(b, v); ok {
+		return out, nil
+	}
+	data, err := encodeAny(v)
+	if err != nil || b == nil {
+		return data, err
+	}
+	return append(b, data...), nil
+}
+
+func encodeAny(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := encoders.Get().(*codec.Encoder)
 	defer encoders.Put(enc)
@@ -40,6 +54,13 @@ func Encode(v any) ([]byte, error) {
 
 // Decode reads msgpack made by Encode into v (a pointer). Foreign bytes give an error, never a panic.
 func Decode(data []byte, v any) (err error) {
+	if decodeHot(data, v) {
+		return nil
+	}
+	return decodeAny(data, v)
+}
+
+func decodeAny(data []byte, v any) (err error) {
 	dec := decoders.Get().(*codec.Decoder)
 	defer func() {
 		if r := recover(); r != nil {

@@ -30,14 +30,12 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // EncodeEntry renders e as the Data of a Raft log entry.
 func EncodeEntry(e *structs.Entry) ([]byte, error) {
-	payload, err := structs.Encode(e)
+	data, err := structs.Append(make([]byte, entryHeaderBytes), e)
 	if err != nil {
 		return nil, fmt.Errorf("encode log entry: %w", err)
 	}
-	data := make([]byte, entryHeaderBytes+len(payload))
 	data[0] = entryVersion
-	binary.BigEndian.PutUint32(data[1:], crc32.Checksum(payload, castagnoli))
-	copy(data[entryHeaderBytes:], payload)
+	binary.BigEndian.PutUint32(data[1:], crc32.Checksum(data[entryHeaderBytes:], castagnoli))
 	return data, nil
 }
 

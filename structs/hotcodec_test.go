@@ -1,0 +1,163 @@
+package structs
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// hot is a request of each kind that encodes itself, with members drawn from the edges of their types.
+func hot(r *rand.Rand) []any {
+	text := func() string {
+		return strings.Repeat("ä\x00\xff"[:1+r.IntN(4)], []int{0, 1, 7, 31, 32, 255, 256}[min(r.IntN(8), 6)])
+	}
+	blob := func() []byte {
+		if r.IntN(3) == 0 {
+			return nil
+		}
+		return []byte(text())
+	}
+	uint := func() uint64 {
+		return []uint64{0, 1, 127, 128, 255, 256, math.MaxUint16, math.MaxUint16 + 1, math.MaxUint32, math.MaxUint32 + 1, math.MaxInt64, math.MaxUint64}[r.IntN(12)]
+	}
+	int := func() int64 { return int64(uint()) >> r.IntN(2) * int64(1-2*r.IntN(2)) }
+	flip := func() bool { return r.IntN(2) == 0 }
+	options := WriteOptions{Token: text(), Namespace: Namespace(text()), Datacenter: text(), Forwarded: flip()}
+	if flip() {
+		options.Namespace = DefaultNamespace
+	}
+	kv := &KVRequest{WriteOptions: options, Op: []KVOp{KVSet, KVCAS, "", KVOp(text())}[r.IntN(4)], TTL: int(), KV: KVPair{
+		LockIndex: uint(), Key: text(), Flags: uint(), Value: blob(), Session: text(), Namespace: options.Namespace,
+		CreateIndex: uint(), ModifyIndex: uint(), FencingToken: uint(), ExpiresAt: int()}}
+	sql := &SQLRequest{WriteOptions: options, Database: text(), Transaction: flip(), RequestID: text(), WorkMax: int(), RowsMax: int32Of(int()), BytesMax: int32Of(int())}
+	for range r.IntN(20) {
+		st := SQLStatement{SQL: text(), Args: blob()}
+		if r.IntN(30) == 0 {
+			st.Names = []string{text()}
+		}
+		sql.Statements = append(sql.Statements, st)
+	}
+	if r.IntN(10) == 0 {
+		sql.Guards = []SQLGuard{{SQLStatement: SQLStatement{SQL: text()}}}
+	}
+	entry := &Entry{Time: int(), Seed: uint()}
+	for range r.IntN(20) {
+		entry.Commands = append(entry.Commands, Command{Type: CommandType(r.IntN(256)), Body: blob()})
+	}
+	return []any{kv, sql, entry, &KVRequest{}, &SQLRequest{}, &Entry{}}
+}
+
+func int32Of(v int64) int { return int(int32(v)) }
+
+// same is reflect.DeepEqual of what the generic codec and the others read from the same bytes.
+func same(t *testing.T, data []byte, like any) {
+	t.Helper()
+	fresh := func() any { return reflect.New(reflect.TypeOf(like).Elem()).Interface() }
+	generic, hot := fresh(), fresh()
+	err := decodeAny(data, generic)
+	if !decodeHot(data, hot) {
+		return // the generic codec decides
+	}
+	if err != nil {
+		t.Fatalf("%T: read what the generic codec refuses with %v: %x", like, err, data)
+	}
+	if !reflect.DeepEqual(generic, hot) {
+		t.Fatalf("%T from %x:\n%+v\nthe generic codec:\n%+v", like, data, hot, generic)
+	}
+}
+
+// TestHotRequestsLookAsTheGenericCodecWritesThem: the log of a mixed cluster has one format.
+func TestHotRequestsLookAsTheGenericCodecWritesThem(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	quick := map[reflect.Type]int{}
+	const rounds = 500
+	for range rounds {
+		for _, v := range hot(r) {
+			want, err := encodeAny(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := appendHot(nil, v); ok {
+				quick[reflect.TypeOf(v)]++
+				if !bytes.Equal(got, want) {
+					t.Fatalf("%T %+v:\n%x\nthe generic codec:\n%x", v, v, got, want)
+				}
+			}
+			back := reflect.New(reflect.TypeOf(v).Elem()).Interface()
+			if decodeHot(want, back) {
+				quick[reflect.TypeOf(v)]++
+			}
+			same(t, want, v)
+		}
+	}
+	if len(quick) != 3 {
+		t.Fatalf("only %v took the quick way", quick)
+	}
+	for kind, n := range quick {
+		if n < 2*rounds/3 {
+			t.Errorf("%v took the quick way %d times", kind, n)
+		}
+	}
+}
+
+// TestAHotDecoderKeepsNothingOfTheMessage: a value in the state must not hold a whole log entry.
+func TestAHotDecoderKeepsNothingOfTheMessage(t *testing.T) {
+	data, err := Encode(&KVRequest{Op: KVSet, KV: KVPair{Key: "key", Value: []byte("value")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r KVRequest
+	if !decodeHot(data, &r) {
+		t.Fatal("not decoded")
+	}
+	clear(data)
+	if r.KV.Key != "key" || string(r.KV.Value) != "value" || r.Op != KVSet {
+		t.Fatalf("%+v changed with the message", r)
+	}
+}
+
+func FuzzHotDecoders(f *testing.F) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 20 {
+		for _, v := range hot(r) {
+			data, err := encodeAny(v)
+			if err != nil {
+				f.Fatal(err)
+			}
+			if len(data) < 10_000 {
+				f.Add(data)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, like := range []any{&KVRequest{}, &SQLRequest{}, &Entry{}} {
+			same(t, data, like)
+		}
+	})
+}
+
+// BenchmarkKVRequest compares the two ways that a put is written and read.
+func BenchmarkKVRequest(b *testing.B) {
+	req := &KVRequest{Op: KVSet, KV: KVPair{Key: "app/users/000001/profile", Value: make([]byte, 256), Namespace: DefaultNamespace}}
+	data, err := encodeAny(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	run := func(name string, do func() error) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := do(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	run("encode/hot", func() error { _, err := Encode(req); return err })
+	run("encode/generic", func() error { _, err := encodeAny(req); return err })
+	run("decode/hot", func() error { return Decode(data, new(KVRequest)) })
+	run("decode/generic", func() error { return decodeAny(data, new(KVRequest)) })
+}
