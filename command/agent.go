@@ -81,9 +81,9 @@ func runAgent(c *call, load agent.Loader) error {
 
 // ballastBytes are allocated and never touched, so they take address space and no memory. The garbage
 // collector paces itself by the size of the heap: a small agent would collect every 4 MB, a sixth of
-// its processor time while a large cluster starts; so it collects every 16 MB or more. A large heap
-// is paced as ever, which a larger GOGC would not do.
-const ballastBytes = 16 << 20
+// its processor time under load; so it collects every 64 MB or more. An idle agent collects every two
+// minutes at least and stays as small as ever. A large heap is paced as ever, which a larger GOGC would not do.
+const ballastBytes = 64 << 20
 
 func logStart(log *slog.Logger, cfg *config.Config, warnings []config.Warning) {
 	log.Info("debros", "version", version.String(), "node", cfg.NodeName, "datacenter", cfg.Datacenter, "bind", cfg.Addrs.Bind)
