@@ -97,7 +97,7 @@ func resume(t *testing.T, r *rig, snap *Snapshot, pages bool) {
 			if pages {
 				return pipeDatabase(snap, to, d)
 			}
-			return to.Database(d, failingReader{t})
+			return to.Database(d, failingReader{t}, nil, "")
 		})
 	})
 	if err != nil {
@@ -190,4 +190,40 @@ func TestSnapshotSweepsFilesOfDroppedDatabases(t *testing.T) {
 		t.Errorf("a file that a later entry made is gone: %v", err)
 	}
 	r.exec("", "insert into t values(1)")
+}
+
+// TestACopyIsNotTakenForAFileThatIsAhead: after a crash the file has entries behind the snapshot, which replay skips.
+func TestACopyIsNotTakenForAFileThatIsAhead(t *testing.T) {
+	for _, ahead := range []bool{false, true} {
+		r := openLeftBehind(t, filepath.Join(t.TempDir(), "sql"), "boot 1")
+		r.exec("", "create table t(a)")
+		snap := r.s.Snapshot()
+		defer snap.Release()
+		var row *structs.SQLDatabase
+		for d := range scan[structs.SQLDatabase](nil, snap.v.tx, tableDatabases, indexID, nil) {
+			row = d
+		}
+		copied := &DatabaseCopy{File: "f", Applied: r.index}
+		if err := snap.Note("snap-1"); err != nil {
+			t.Fatal(err)
+		}
+		if ahead {
+			r.exec("", "insert into t values(1)")
+		}
+		again := openLeftBehind(t, crashed(t, r.s), "boot 1")
+		err := again.s.Resume(func(to *Restorer) error {
+			if err := to.Entry(snap.Index(), snap.Time()); err != nil {
+				return err
+			}
+			return to.Database(row, failingReader{t}, copied, "snap-1")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := again.s.Snapshot()
+		defer next.Release()
+		if c, from := next.Copy(row); (c == nil) != ahead || c != nil && from != "snap-1" {
+			t.Errorf("ahead %v: copy %+v of %q", ahead, c, from)
+		}
+	}
 }

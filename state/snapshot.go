@@ -74,8 +74,9 @@ func (s *Snapshot) Databases(fn func(*structs.SQLDatabase) error) error {
 	return each(s.v, tableDatabases, fn)
 }
 
-// WriteDatabase writes a database of the snapshot as one SQLite file, once.
-func (s *Snapshot) WriteDatabase(d *structs.SQLDatabase, w io.Writer) error {
+// WriteDatabase writes a database of the snapshot, one without a Copy, as one SQLite file, once. It returns the index of the
+// last entry that is in it.
+func (s *Snapshot) WriteDatabase(d *structs.SQLDatabase, w io.Writer) (applied uint64, err error) {
 	return s.sql.writeTo(d, w)
 }
 
@@ -146,17 +147,27 @@ func (r *Restorer) TableIndex(row *TableIndex) error {
 }
 
 // Database adds a database with its file, which is checked as a whole: a *structs.Error says what is wrong with it.
-func (r *Restorer) Database(row *structs.SQLDatabase, file io.Reader) error {
+// copy, nil for none, says that the snapshot of that id keeps the same file on this server's disk.
+func (r *Restorer) Database(row *structs.SQLDatabase, file io.Reader, copy *DatabaseCopy, snapshot string) error {
 	if r.files == nil {
 		return errNoSQL
 	}
 	if err := restoreRow(r, tableDatabases, row); err != nil {
 		return err
 	}
-	if r.keep && r.files.notOlder(row) {
-		return nil
+	applied, kept := uint64(0), false
+	if r.keep {
+		applied, kept = r.files.notOlder(row)
 	}
-	return sqldb.Install(filepath.Join(r.files.dir, databaseFile(row)), file)
+	if !kept {
+		if err := sqldb.Install(filepath.Join(r.files.dir, databaseFile(row)), file); err != nil {
+			return err
+		}
+	}
+	if copy != nil && (!kept || applied == copy.Applied) { // a file that is ahead is in another state
+		r.files.hasCopy(row, *copy, snapshot)
+	}
+	return nil
 }
 
 // Autopilot sets the autopilot configuration.

@@ -269,10 +269,10 @@ func TestAbortedEntryLeavesDatabasesAlone(t *testing.T) {
 // pipeDatabase restores a database from a snapshot.
 func pipeDatabase(snap *Snapshot, to *Restorer, d *structs.SQLDatabase) error {
 	var file bytes.Buffer
-	if err := snap.WriteDatabase(d, &file); err != nil {
+	if _, err := snap.WriteDatabase(d, &file); err != nil {
 		return err
 	}
-	return to.Database(d, &file)
+	return to.Database(d, &file, nil, "")
 }
 
 // snapshotFile is a database as a snapshot has it, opened as a store of its own.
@@ -357,7 +357,7 @@ func TestDamagedDatabaseIsNotRestored(t *testing.T) {
 	snap := r.s.Snapshot()
 	defer snap.Release()
 	var row *structs.SQLDatabase
-	if err := snap.Databases(func(d *structs.SQLDatabase) error { row = d; return snap.WriteDatabase(d, &file) }); err != nil {
+	if err := snap.Databases(func(d *structs.SQLDatabase) error { row = d; _, err := snap.WriteDatabase(d, &file); return err }); err != nil {
 		t.Fatal(err)
 	}
 	for name, bad := range map[string][]byte{
@@ -365,7 +365,7 @@ func TestDamagedDatabaseIsNotRestored(t *testing.T) {
 		"not a file":   bytes.Repeat([]byte("x"), 5000),
 		"a page wrong": append(append(bytes.Clone(file.Bytes()[:4096]), bytes.Repeat([]byte{0xff}, 4096)...), file.Bytes()[8192:]...),
 	} {
-		err := r.s.Restore(func(to *Restorer) error { return to.Database(row, bytes.NewReader(bad)) })
+		err := r.s.Restore(func(to *Restorer) error { return to.Database(row, bytes.NewReader(bad), nil, "") })
 		if err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
@@ -419,7 +419,7 @@ func TestBackupIsADatabaseOfItsOwn(t *testing.T) {
 	}
 	r.exec("", "delete from t")
 	_, d := r.s.SQLDatabaseGet(nil, ns, structs.DefaultDatabase)
-	if err := r.s.Restore(func(to *Restorer) error { return to.Database(d, &file) }); err != nil {
+	if err := r.s.Restore(func(to *Restorer) error { return to.Database(d, &file, nil, "") }); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, r.s, "", "select count(*) from t"); got != "2\n" {

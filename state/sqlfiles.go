@@ -27,6 +27,8 @@ type sqlFiles struct {
 	closed bool       // no new references
 	remove bool       // with closed: the last reference to go removes dir
 	snaps  map[*sqlSnapshot]bool
+	// copies are what the newest snapshot on disk keeps of databases that nothing has written to since.
+	copies map[string]*DatabaseCopy
 }
 
 // sqlFile is one database that is open, being opened, or failed to open.
@@ -47,7 +49,7 @@ func newSQLFiles(engine *sqldb.Engine, dir string) (*sqlFiles, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the databases: %w", err)
 	}
-	return &sqlFiles{engine: engine, dir: dir, open: map[string]*sqlFile{}, idle: list.New(), snaps: map[*sqlSnapshot]bool{}}, nil
+	return &sqlFiles{engine: engine, dir: dir, open: map[string]*sqlFile{}, idle: list.New(), snaps: map[*sqlSnapshot]bool{}, copies: map[string]*DatabaseCopy{}}, nil
 }
 
 // errNoSQL: a store that was made without a directory meets SQL. It is a fault, not an answer: the other replicas have one.
@@ -93,18 +95,18 @@ func optionsOf(d *structs.SQLDatabase) sqldb.Options {
 	}
 }
 
-// notOlder reports whether the file of a database is there and has all that its row tells of.
-func (s *sqlFiles) notOlder(d *structs.SQLDatabase) bool {
+// notOlder reports whether the file of a database is there and has all that its row tells of, and what it has.
+func (s *sqlFiles) notOlder(d *structs.SQLDatabase) (applied uint64, ok bool) {
 	path := filepath.Join(s.dir, databaseFile(d))
 	if _, err := os.Stat(path); err != nil {
-		return false
+		return 0, false
 	}
 	db, err := s.engine.Open(path, optionsOf(d))
 	if err != nil {
-		return false
+		return 0, false
 	}
-	ok := db.AppliedIndex() >= d.ModifyIndex
-	return db.Close() == nil && ok
+	applied = db.AppliedIndex()
+	return applied, db.Close() == nil && applied >= d.ModifyIndex
 }
 
 // errReplaced: the tables that the caller looked at are gone since; it looks again.
@@ -160,6 +162,7 @@ func (s *sqlFiles) discard(gone []*sqlFile, last bool) {
 func (s *sqlFiles) drop(d *structs.SQLDatabase) {
 	name := databaseFile(d)
 	s.mu.Lock()
+	delete(s.copies, name)
 	f := s.open[name]
 	var gone []*sqlFile
 	if f != nil {

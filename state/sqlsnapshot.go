@@ -25,10 +25,13 @@ type sqlSnapshot struct {
 // sqlPin is one database of a snapshot.
 type sqlPin struct {
 	row  *structs.SQLDatabase
+	copy *DatabaseCopy // of an earlier snapshot, which is used instead of a pin
 	once sync.Once
 	file *sqlFile // after once
 	pin  *sqldb.Pin
 	err  error
+
+	changed bool // the database was written to since; protected by sqlFiles.mu
 }
 
 // snapshot begins one; release must end it.
@@ -42,6 +45,11 @@ func (s *sqlFiles) snapshot(v view) *sqlSnapshot {
 	}
 	s.mu.Lock()
 	s.snaps[snap] = true
+	for name, p := range snap.pins {
+		if c := s.copies[name]; c != nil && c.Shared < copySharedMax {
+			p.copy = c
+		}
+	}
 	s.mu.Unlock()
 	s.sweep(snap, v.lastEntry().Index)
 	return snap
@@ -70,13 +78,18 @@ func (s *sqlFiles) sweep(snap *sqlSnapshot, index uint64) {
 	}
 }
 
-// pinForSnapshots keeps the present state of a database, by its file's name, for the snapshots that have not read it yet.
+// pinForSnapshots keeps the present state of a database, by its file's name, for the snapshots that have not read it yet:
+// it is about to be changed.
 func (s *sqlFiles) pinForSnapshots(name string) error {
 	s.mu.Lock()
+	delete(s.copies, name)
 	var pins []*sqlPin
 	for snap := range s.snaps {
 		if p := snap.pins[name]; p != nil {
-			pins = append(pins, p)
+			p.changed = true
+			if p.copy == nil {
+				pins = append(pins, p)
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -118,20 +131,23 @@ func (p *sqlPin) letGo(files *sqlFiles) {
 }
 
 // writeTo writes one database as a file and lets go of it.
-func (snap *sqlSnapshot) writeTo(d *structs.SQLDatabase, w io.Writer) error {
+func (snap *sqlSnapshot) writeTo(d *structs.SQLDatabase, w io.Writer) (applied uint64, err error) {
 	if snap == nil {
-		return errNoSQL
+		return 0, errNoSQL
 	}
 	p := snap.pins[databaseFile(d)]
+	if p.copy != nil { // the database may have moved on: nobody held it
+		return 0, fmt.Errorf("copy database %s of namespace %s: snapshot %s keeps a copy of it", d.Name, d.Namespace, p.copy.snapshot)
+	}
 	p.take(snap.files)
 	if p.err != nil {
-		return p.err
+		return 0, p.err
 	}
 	defer p.letGo(snap.files)
 	if _, err := p.pin.WriteTo(w); err != nil {
-		return fmt.Errorf("copy database %s of namespace %s: %w", d.Name, d.Namespace, err)
+		return 0, fmt.Errorf("copy database %s of namespace %s: %w", d.Name, d.Namespace, err)
 	}
-	return nil
+	return p.pin.AppliedIndex(), nil
 }
 
 // release ends the snapshot. It may be called twice, not beside writeTo.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -113,6 +114,69 @@ func TestAnInstalledSnapshotBringsTheDatabases(t *testing.T) {
 	rc.Close()
 	second := c.join("id1", t.TempDir(), 0)
 	eventually(t, "the rows", func() bool { return sqlText(t, second, "select group_concat(a) from t") == "one" })
+}
+
+// TestSnapshotsThatShareADatabaseAreWholeWhereverTheyGo: to a follower, to an archive, and to the next start.
+func TestSnapshotsThatShareADatabaseAreWholeWhereverTheyGo(t *testing.T) {
+	c := newCluster(t, 0, func(cfg *Config) { cfg.TrailingLogs = 1 })
+	firstDir, secondDir := t.TempDir(), t.TempDir()
+	first := c.join("id0", firstDir, 1)
+	c.leader()
+	sqlExec(t, first, "create table t(a)", "insert into t values('one')")
+	snapshot := func(n *node, dir string) os.FileInfo {
+		t.Helper()
+		mustPut(t, n, "k", time.Now().String())
+		meta, rc, err := n.takeSnapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rc.Close()
+		all, err := filepath.Glob(filepath.Join(dir, "raft", "snapshots", meta.ID, "default.default.*.db"))
+		if err != nil || len(all) != 1 {
+			t.Fatalf("files %v, %v", all, err)
+		}
+		info, err := os.Stat(all[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	if a, b := snapshot(first, firstDir), snapshot(first, firstDir); !os.SameFile(a, b) {
+		t.Fatal("an unchanged database was written again")
+	}
+
+	second := c.join("id1", secondDir, 0)
+	const all = "select group_concat(a) from t"
+	eventually(t, "the rows on a follower", func() bool { return sqlText(t, second, all) == "one" })
+	if a, b := snapshot(second, secondDir), snapshot(second, secondDir); !os.SameFile(a, b) {
+		t.Fatal("the follower wrote an unchanged database again")
+	}
+
+	var archive bytes.Buffer
+	if err := (raftOps{c.leader().Server}).SnapshotSave(t.Context(), &archive); err != nil {
+		t.Fatal(err)
+	}
+	other := newCluster(t, 0, nil)
+	alone := other.join("id9", t.TempDir(), 1)
+	other.leader()
+	if _, err := (raftOps{alone.Server}).SnapshotRestore(t.Context(), &archive); err != nil {
+		t.Fatal(err)
+	}
+	if got := sqlText(t, alone, all); got != "one" {
+		t.Fatalf("rows after a restore elsewhere: %q", got)
+	}
+
+	// After a power loss all that is left is the snapshot.
+	first.stop()
+	c.drop(first)
+	if err := os.RemoveAll(filepath.Join(firstDir, "sql")); err != nil {
+		t.Fatal(err)
+	}
+	first = c.join("id0", firstDir, 1)
+	eventually(t, "the rows after the databases were lost", func() bool { return sqlText(t, first, all) == "one" })
+	if a, b := snapshot(first, firstDir), snapshot(first, firstDir); !os.SameFile(a, b) {
+		t.Fatal("after a restore from it the database was written again")
+	}
 }
 
 // TestADamagedDatabaseStopsTheServerOnce: the next start makes it again from the log.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/debros/debros/agent/server/snapstore"
 	"github.com/debros/debros/state/fsm"
 )
 
@@ -215,18 +216,22 @@ func (f guardedFSM) ApplyBatch(logs []*raft.Log) []any {
 }
 
 // Restore implements raft.FSM.
-func (f guardedFSM) Restore(rc io.ReadCloser) error { return f.restore(rc, f.FSM.Restore) }
+func (f guardedFSM) Restore(rc io.ReadCloser) error { return f.restore(rc, f.RestoreLocal) }
 
 // Resume is Restore for a start whose databases were left behind.
-func (f guardedFSM) Resume(rc io.ReadCloser) error { return f.restore(rc, f.FSM.Resume) }
+func (f guardedFSM) Resume(rc io.ReadCloser) error { return f.restore(rc, f.ResumeLocal) }
 
-func (f guardedFSM) restore(rc io.ReadCloser, into func(io.ReadCloser) error) error {
+func (f guardedFSM) restore(rc io.ReadCloser, into func(fsm.Local) error) error {
 	snap := marked(rc)
-	if err := into(rc); err != nil {
-		return err
-	}
 	if snap == nil {
-		return errors.New("a snapshot was restored that nobody opened") // a fault of ours, before any entry relies on it
+		return errors.New("a snapshot is to be restored that nobody opened") // a fault of ours
+	}
+	from := fsm.Local{Stream: rc}
+	if s, ok := snap.ReadCloser.(*snapstore.Snapshot); ok {
+		from = s.Local() // whose files the next snapshot can share
+	}
+	if err := into(from); err != nil {
+		return err
 	}
 	if err := f.Store().NoteSnapshot(snap.id); err != nil {
 		return err

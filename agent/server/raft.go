@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/metrics"
 
+	"github.com/debros/debros/agent/server/snapstore"
 	"github.com/debros/debros/internal/logging"
 	"github.com/debros/debros/rpc/transport"
 	"github.com/debros/debros/structs"
@@ -97,9 +98,9 @@ func (s *Server) openBareStores(rc *raft.Config) (raft.LogStore, raft.StableStor
 		return nil, nil, err
 	}
 	s.logs = logs
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, rc.Logger)
+	snaps, err := snapstore.Open(filepath.Join(dir, "snapshots"), snapshotsKept, s.log)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open snapshots: %w", err)
+		return nil, nil, err
 	}
 	s.snaps = snaps
 	if s.cfg.DisableLogCache {

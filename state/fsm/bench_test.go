@@ -92,7 +92,7 @@ func BenchmarkPersist(b *testing.B) {
 	f := benchState(b)
 	b.SetBytes(int64(len(stream(b, f))))
 	for b.Loop() {
-		if _, err := writeStream(io.Discard, f.Store().Snapshot(), f.AppliedIndex()); err != nil {
+		if _, err := writeStream(io.Discard, f.Store().Snapshot(), f.AppliedIndex(), nil); err != nil {
 			b.Fatal(err)
 		}
 	}

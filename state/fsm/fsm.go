@@ -144,15 +144,18 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 
 // Restore implements raft.FSM: it replaces the store by a snapshot stream, all at once, and only when
 // the whole stream was found good. Otherwise the store stays as it is. The caller closes r.
-func (f *FSM) Restore(r io.ReadCloser) error { return f.restore(r, f.store.Restore) }
+func (f *FSM) Restore(r io.ReadCloser) error { return f.RestoreLocal(Local{Stream: r}) }
 
-// Resume is Restore for a start whose databases were left behind: see state.Store.Resume.
-func (f *FSM) Resume(r io.ReadCloser) error { return f.restore(r, f.store.Resume) }
+// RestoreLocal is Restore for a local stream.
+func (f *FSM) RestoreLocal(from Local) error { return f.restore(from, f.store.Restore) }
 
-func (f *FSM) restore(r io.ReadCloser, into func(func(*state.Restorer) error) error) error {
+// ResumeLocal is RestoreLocal for a start whose databases were left behind: see state.Store.Resume.
+func (f *FSM) ResumeLocal(from Local) error { return f.restore(from, f.store.Resume) }
+
+func (f *FSM) restore(from Local, into func(func(*state.Restorer) error) error) error {
 	var s Summary
 	err := into(func(to *state.Restorer) (err error) {
-		s, err = readStream(r, &loader{to: to})
+		s, err = readStream(from, &loader{to: to, snapshot: from.ID})
 		return err
 	})
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 type visitor interface {
 	// row gets a row, also in the form that it has in the stream.
 	row(t recordType, payload []byte, row any) error
-	// database gets the row of a database and its file. A *structs.Error says that the file is no sound database.
-	database(d *structs.SQLDatabase, file io.Reader) error
+	// database gets the row of a database, its file, and what a local stream has for it, nil else. A *structs.Error says
+	// that the file is no sound database.
+	database(d *structs.SQLDatabase, file io.Reader, copy *state.DatabaseCopy) error
 }
 
 // checker is the visitor that keeps nothing.
@@ -22,25 +23,41 @@ type checker struct{}
 
 func (checker) row(recordType, []byte, any) error { return nil }
 
-func (checker) database(_ *structs.SQLDatabase, file io.Reader) error {
+func (checker) database(_ *structs.SQLDatabase, file io.Reader, _ *state.DatabaseCopy) error {
 	return state.CheckDatabase(file)
 }
 
-// copier is the visitor that writes everything but the cluster's row to another stream.
+// copier is the visitor that writes another stream, which is self-contained.
 type copier struct{ rw *recordWriter }
 
-func (c copier) row(t recordType, payload []byte, _ any) error {
-	if t == recordCluster {
-		return nil
-	}
-	return c.rw.payload(t, payload)
-}
+func (c copier) row(t recordType, payload []byte, _ any) error { return c.rw.payload(t, payload) }
 
-func (c copier) database(d *structs.SQLDatabase, file io.Reader) error {
+func (c copier) database(d *structs.SQLDatabase, file io.Reader, _ *state.DatabaseCopy) error {
 	if err := c.rw.row(recordDatabase, d); err != nil {
 		return err
 	}
 	chunks := &chunkWriter{rw: c.rw}
+	if _, err := io.Copy(chunks, file); err != nil {
+		return err
+	}
+	return chunks.flush()
+}
+
+// adopter is the copier that leaves out the cluster's row and checks databases.
+type adopter struct{ copier }
+
+func (a adopter) row(t recordType, payload []byte, row any) error {
+	if t == recordCluster {
+		return nil
+	}
+	return a.copier.row(t, payload, row)
+}
+
+func (a adopter) database(d *structs.SQLDatabase, file io.Reader, _ *state.DatabaseCopy) error {
+	if err := a.rw.row(recordDatabase, d); err != nil {
+		return err
+	}
+	chunks := &chunkWriter{rw: a.rw}
 	if err := state.CheckDatabase(io.TeeReader(file, chunks)); err != nil {
 		return err
 	}
@@ -48,10 +65,13 @@ func (c copier) database(d *structs.SQLDatabase, file io.Reader) error {
 }
 
 // loader is the visitor that fills a store.
-type loader struct{ to *state.Restorer }
+type loader struct {
+	to       *state.Restorer
+	snapshot string // the id of a local stream's, "" of another
+}
 
-func (l *loader) database(d *structs.SQLDatabase, file io.Reader) error {
-	return l.to.Database(d, file)
+func (l *loader) database(d *structs.SQLDatabase, file io.Reader, copy *state.DatabaseCopy) error {
+	return l.to.Database(d, file, copy, l.snapshot)
 }
 
 // row implements visitor: it puts a row where it belongs.

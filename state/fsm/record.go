@@ -12,6 +12,7 @@ import (
 	"io"
 	"maps"
 
+	"github.com/debros/debros/state"
 	"github.com/debros/debros/structs"
 )
 
@@ -64,6 +65,7 @@ const (
 	recordCluster       recordType = 10 // structs.ClusterInfo
 	recordDatabase      recordType = 11 // structs.SQLDatabase; its file follows, in chunks
 	recordDatabaseChunk recordType = 12 // bytes of that file as they are
+	recordDatabaseCopy  recordType = 13 // state.DatabaseCopy, in a local stream only, in the place of chunks
 	recordTrailer       recordType = 255
 )
 
@@ -92,6 +94,8 @@ func (t recordType) table() string {
 		return "databases"
 	case recordDatabaseChunk:
 		return "database_chunks"
+	case recordDatabaseCopy:
+		return "database_copies"
 	}
 	return fmt.Sprintf("type_%d", uint8(t))
 }
@@ -108,6 +112,8 @@ type recordWriter struct {
 	sum    hash.Hash
 	counts map[string]int
 	buf    []byte
+	whole  int64 // bytes that the self-contained stream has so far
+	chunks int   // records of it that a local stream has files for
 }
 
 func newRecordWriter(w io.Writer) (*recordWriter, error) {
@@ -118,6 +124,7 @@ func newRecordWriter(w io.Writer) (*recordWriter, error) {
 
 func (rw *recordWriter) raw(b []byte) error {
 	rw.sum.Write(b)
+	rw.whole += int64(len(b))
 	_, err := rw.w.Write(b)
 	return err
 }
@@ -146,8 +153,44 @@ func (rw *recordWriter) payload(t recordType, payload []byte) error {
 	return rw.raw(b)
 }
 
+// copy writes, in a local stream, what stands for the chunks of a database.
+func (rw *recordWriter) copy(c *state.DatabaseCopy) error {
+	before := rw.whole
+	if err := rw.row(recordDatabaseCopy, c); err != nil {
+		return err
+	}
+	chunks := (c.SizeBytes + databaseChunkBytes - 1) / databaseChunkBytes
+	rw.whole = before + c.SizeBytes + chunks*(recordHeaderBytes+recordSumBytes)
+	rw.chunks += int(chunks)
+	return nil
+}
+
 // finish writes the trailer; without it the stream is worth nothing.
 func (rw *recordWriter) finish() error {
+	if n := rw.counts[recordDatabaseCopy.table()]; n > 0 {
+		return rw.finishLocal()
+	}
+	return rw.end()
+}
+
+// finishLocal is finish for a local stream: the trailer of the whole one counts other records.
+func (rw *recordWriter) finishLocal() error {
+	counts := maps.Clone(rw.counts)
+	delete(counts, recordDatabaseCopy.table())
+	if rw.chunks > 0 {
+		counts[recordDatabaseChunk.table()] = rw.chunks
+	}
+	payload, err := structs.Encode(trailer{Counts: counts, SHA256: make([]byte, sha256.Size)})
+	if err != nil {
+		return err
+	}
+	whole := rw.whole + int64(len(payload)) + recordHeaderBytes + recordSumBytes
+	err = rw.end()
+	rw.whole = whole
+	return err
+}
+
+func (rw *recordWriter) end() error {
 	if err := rw.row(recordTrailer, trailer{Counts: rw.counts, SHA256: rw.sum.Sum(nil)}); err != nil {
 		return err
 	}

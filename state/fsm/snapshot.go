@@ -32,7 +32,7 @@ type Summary struct {
 // nothing (databases pass through a temporary file): a stream that Verify accepts is one that Restore accepts. An error wraps ErrSnapshot unless
 // r itself failed.
 func Verify(r io.Reader) (Summary, error) {
-	s, err := readStream(r, checker{})
+	s, err := readStream(Local{Stream: r}, checker{})
 	if err != nil {
 		return Summary{}, fmt.Errorf("verify snapshot: %w", err)
 	}
@@ -48,7 +48,15 @@ type snapshot struct {
 
 // Persist implements raft.FSMSnapshot; it runs beside Apply.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	counts, err := writeStream(sink, s.view, s.applied)
+	local, _ := sink.(LocalSink)
+	var files Files
+	if local != nil {
+		files = local.Local()
+	}
+	w, err := writeStream(sink, s.view, s.applied, files)
+	if err == nil && local != nil {
+		local.SetSize(w.sizeBytes)
+	}
 	if err == nil {
 		err = s.view.Note(sink.ID())
 	}
@@ -60,22 +68,30 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	if err != nil {
 		return fmt.Errorf("persist snapshot at index %d: %w", s.applied, err)
 	}
-	s.logger.Info("persisted a snapshot", "index", s.applied, "rows", counts)
+	s.view.Kept(sink.ID(), w.copies)
+	s.logger.Info("persisted a snapshot", "index", s.applied, "rows", w.counts)
 	return nil
 }
 
 // Release implements raft.FSMSnapshot.
 func (s *snapshot) Release() { s.view.Release() }
 
-// writeStream writes the tables, each in key order, so that equal stores give equal streams.
-func writeStream(w io.Writer, v *state.Snapshot, applied uint64) (map[string]int, error) {
+// written is what writeStream has written.
+type written struct {
+	counts    map[string]int
+	copies    map[string]*state.DatabaseCopy // the files of a local stream
+	sizeBytes int64                          // of the self-contained stream
+}
+
+// writeStream writes the tables, each in key order, so that equal stores give equal streams; with files a local stream.
+func writeStream(w io.Writer, v *state.Snapshot, applied uint64, files Files) (out written, err error) {
 	rw, err := newRecordWriter(w)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	h := header{Applied: applied, Index: v.Index(), Time: v.Time().UnixNano()}
 	if err := rw.row(recordHeader, &h); err != nil {
-		return nil, err
+		return out, err
 	}
 	for _, table := range []func() error{
 		func() error { return v.Namespaces(rows[structs.NamespaceInfo](rw, recordNamespace)) },
@@ -91,14 +107,16 @@ func writeStream(w io.Writer, v *state.Snapshot, applied uint64) (map[string]int
 			}
 			return nil
 		},
-		func() error { return writeDatabases(rw, v) },
+		func() error { out.copies, err = writeDatabases(rw, v, files); return err },
 		func() error { return writeCluster(rw, v.Cluster()) },
 	} {
 		if err := table(); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
-	return rw.counts, rw.finish()
+	err = rw.finish()
+	out.counts, out.sizeBytes = rw.counts, rw.whole
+	return out, err
 }
 
 // writeCluster writes the last row of a stream, if there is one.
@@ -117,7 +135,7 @@ func CopyForCluster(w io.Writer, r io.Reader, c *structs.ClusterInfo) (Summary, 
 	if err != nil {
 		return Summary{}, fmt.Errorf("copy snapshot: %w", err)
 	}
-	s, err := readStream(r, copier{rw})
+	s, err := readStream(Local{Stream: r}, adopter{copier{rw}})
 	if err == nil {
 		err = writeCluster(rw, c)
 	}
@@ -134,9 +152,9 @@ func rows[T any](rw *recordWriter, t recordType) func(*T) error {
 	return func(row *T) error { return rw.row(t, row) }
 }
 
-// readStream checks a stream and gives what is in it to v.
-func readStream(r io.Reader, v visitor) (Summary, error) {
-	rr, err := newRecordReader(r)
+// readStream checks a stream, which may be a local one if from can open files, and gives what is in it to v.
+func readStream(from Local, v visitor) (Summary, error) {
+	rr, err := newRecordReader(from.Stream)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -168,7 +186,7 @@ func readStream(r io.Reader, v visitor) (Summary, error) {
 			return Summary{}, fmt.Errorf("%w: database %s is in it twice", ErrSnapshot, name)
 		}
 		databases[name] = true
-		if rec, err = readDatabase(rr, v, d); err != nil {
+		if rec, err = readDatabase(rr, v, d, from); err != nil {
 			return Summary{}, err
 		}
 	}
@@ -205,7 +223,7 @@ func decodeRow(t recordType, payload []byte) (any, error) {
 		return decode(payload, func(*structs.AutopilotConfig) bool { return true })
 	case recordCluster:
 		return decode(payload, func(r *structs.ClusterInfo) bool { return r.ID.Valid() })
-	case recordDatabaseChunk:
+	case recordDatabaseChunk, recordDatabaseCopy:
 		return nil, errors.New("a piece of a database belongs to none")
 	case recordDatabase:
 		return decode(payload, func(r *structs.SQLDatabase) bool {

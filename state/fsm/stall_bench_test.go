@@ -61,7 +61,7 @@ func BenchmarkApplyBesideSnapshot(b *testing.B) {
 		}
 		done := make(chan error, 1)
 		go func() {
-			_, err := writeStream(file, snap.(*snapshot).view, snap.(*snapshot).applied)
+			_, err := writeStream(file, snap.(*snapshot).view, snap.(*snapshot).applied, nil)
 			snap.Release()
 			done <- err
 		}()
