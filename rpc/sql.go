@@ -54,7 +54,7 @@ func (s *service) sqlExecute(ctx context.Context, c call, req *structs.SQLReques
 	r, index, err := propose[structs.SQLReply](ctx, s, structs.CommandSQL, &structs.SQLRequest{
 		WriteOptions: logged(c), Database: req.Database, Statements: req.Statements, Transaction: req.Transaction,
 		Guards: req.Guards, RequestID: req.RequestID,
-		WorkMax: structs.SQLWorkMax, RowsMax: sqlRowsMax, BytesMax: sqlRowBytesMax,
+		WorkMax: structs.SQLWorkMax, TempBytesMax: structs.SQLTempBytesMax, RowsMax: sqlRowsMax, BytesMax: sqlRowBytesMax,
 	})
 	if err != nil {
 		return err

@@ -193,7 +193,7 @@ func (r *SQLRequest) appendTo(b []byte) ([]byte, bool) {
 	}
 	b = msgp.Require(b, size)
 	b = msgp.AppendMapHeader(b, 2+count(r.BytesMax != 0, r.Datacenter != "", r.Forwarded, r.Namespace != "",
-		r.RequestID != "", r.RowsMax != 0, r.Token != "", r.Transaction, r.WorkMax != 0))
+		r.RequestID != "", r.RowsMax != 0, r.TempBytesMax != 0, r.Token != "", r.Transaction, r.WorkMax != 0))
 	b = appendInt(b, "BytesMax", int64(r.BytesMax))
 	b = msgp.AppendString(msgp.AppendString(b, "Database"), r.Database)
 	b = appendText(b, "Datacenter", r.Datacenter)
@@ -205,6 +205,7 @@ func (r *SQLRequest) appendTo(b []byte) ([]byte, bool) {
 	for i := range r.Statements {
 		b = r.Statements[i].appendTo(b)
 	}
+	b = appendInt(b, "TempBytesMax", r.TempBytesMax)
 	b = appendText(b, "Token", r.Token)
 	b = appendTrue(b, "Transaction", r.Transaction)
 	return appendInt(b, "WorkMax", r.WorkMax), true
@@ -226,6 +227,8 @@ func (r *SQLRequest) readFrom(w *wire) {
 			for i := range r.Statements {
 				r.Statements[i].readFrom(w)
 			}
+		case "TempBytesMax":
+			r.TempBytesMax = w.int()
 		case "Transaction":
 			r.Transaction = w.bool()
 		case "WorkMax":

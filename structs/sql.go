@@ -106,10 +106,16 @@ type SQLRequest struct {
 	// WorkMax bounds what the whole request may compute, in steps of SQLite's virtual machine: the same
 	// number stops the same statement at the same place on every replica. The leader sets it.
 	WorkMax int64 `codec:",omitempty"`
+	// TempBytesMax bounds what one of its statements may sort and collect, in the same way. The leader sets it.
+	TempBytesMax int64 `codec:",omitempty"`
 	// RowsMax and BytesMax bound the rows that RETURNING gives. The leader sets them.
 	RowsMax  int `codec:",omitempty"`
 	BytesMax int `codec:",omitempty"`
 }
+
+// SQLTempBytesMax is the TempBytesMax that a leader sets: enough to index tens of millions of rows, and little enough that
+// a server has it on its disk beside the databases. Without a bound one statement could fill the disks of all.
+const SQLTempBytesMax = 1 << 30
 
 // SQLWorkMax is the WorkMax that a leader sets: some tens of seconds of a core, enough to index tens of millions of rows.
 const SQLWorkMax = 1_000_000_000

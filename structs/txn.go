@@ -21,10 +21,11 @@ type TxnSQLOp struct {
 	Statements []SQLStatement
 	// Guards must all hold before the first statement, or the operation has failed.
 	Guards []SQLGuard `codec:",omitempty"`
-	// WorkMax, RowsMax and BytesMax are as in SQLRequest. The leader sets them.
-	WorkMax  int64 `codec:",omitempty"`
-	RowsMax  int   `codec:",omitempty"`
-	BytesMax int   `codec:",omitempty"`
+	// WorkMax, TempBytesMax, RowsMax and BytesMax are as in SQLRequest. The leader sets them.
+	WorkMax      int64 `codec:",omitempty"`
+	TempBytesMax int64 `codec:",omitempty"`
+	RowsMax      int   `codec:",omitempty"`
+	BytesMax     int   `codec:",omitempty"`
 }
 
 // TxnRequest applies all operations or none ("Txn.Apply"; CommandTxn). The FSM's Reply is TxnReply.

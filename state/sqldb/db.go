@@ -152,11 +152,15 @@ type writer struct {
 	*conn
 	draws draws
 
-	limit    int64 // steps that the running statement may make; <0 = not counted
-	steps    int64 // that it made, in multiples of progressSteps
-	over     bool  // it made more
-	maxRowid bool  // it wrote the highest rowid
-	inserted bool  // it inserted into a table with rowids
+	limit    int64        // steps that the running statement may make; <0 = not counted
+	steps    int64        // that it made, in multiples of progressSteps
+	over     bool         // it made more
+	stepping *sqlite.Stmt // the statement that is counted
+	tempMax  int64        // what it may sort and collect
+	temp     int64        // the most that was seen of it
+	overTemp bool         // it did more
+	maxRowid bool         // it wrote the highest rowid
+	inserted bool         // it inserted into a table with rowids
 
 	virtual     bool  // there are virtual tables
 	changed     bool  // the transaction has changed the schema, or taken such a change back
@@ -179,7 +183,9 @@ func (db *DB) openWriter() (*writer, error) {
 		}
 		w.steps += progressSteps
 		w.over = w.steps > w.limit
-		return w.over
+		w.temp = max(w.temp, w.stepping.TempBytes())
+		w.overTemp = !w.over && w.temp > w.tempMax
+		return w.over || w.overTemp
 	})
 	c.OnUpdate(func(op int32, rowid int64) {
 		if op != sqlite.OpDelete {

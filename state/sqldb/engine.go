@@ -4,6 +4,7 @@ package sqldb
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/debros/debros/state/sqldb/sqlite"
 )
@@ -14,6 +15,9 @@ type Engine struct {
 	writers, readers         *sqlite.VFS // readers have the machine's clock
 	writersName, readersName string
 	nowMS                    int64 // owned by the goroutine that applies
+
+	queryTemp    atomic.Int64 // bytes that all queries sort and collect now
+	queryTempMax int64        // of one of them; constant but in tests
 }
 
 // EngineOptions are this machine's own; the zero value will do.
@@ -34,7 +38,7 @@ const TempPrefix = sqlite.TempPrefix
 // NewEngine registers the engine's VFS. Close it after its databases.
 func NewEngine(o EngineOptions) (*Engine, error) {
 	sqlite.UTC()
-	e := &Engine{}
+	e := &Engine{queryTempMax: queryTempMax}
 	e.writersName = fmt.Sprintf("debros-%p", e) // no two live engines have one address
 	e.readersName = e.writersName + "-read"
 	c := sqlite.VFSConfig{TempDir: o.TempDir, Fault: o.Fault}

@@ -34,6 +34,13 @@ func (x *run) budget() int64 {
 	return min(x.r.WorkMax, workMost)
 }
 
+func (x *run) tempMax() int64 {
+	if x.r.TempBytesMax <= 0 {
+		return structs.SQLTempBytesMax
+	}
+	return x.r.TempBytesMax
+}
+
 func (x *run) left() int64 { return x.budget() - x.used }
 
 func (x *run) spent() *structs.Error {

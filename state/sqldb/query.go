@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/debros/debros/state/sqldb/sqlite"
 	"github.com/debros/debros/structs"
 	lib "modernc.org/sqlite/lib"
 )
@@ -27,6 +28,38 @@ type reader struct {
 	*conn
 	pool *pool
 	ctx  context.Context // of the query that runs; nil while none does
+
+	stepping *sqlite.Stmt // the statement that runs
+	temp     int64        // what it sorts and collects, as counted in Engine.queryTemp
+	overTemp int64        // the bound that it has reached; 0 = none
+}
+
+// What queries may sort and collect, in bytes: one alone, and all of a store together, since they share a disk with the
+// databases. They are this machine's affair.
+const (
+	queryTempMax  = structs.SQLTempBytesMax
+	queriesAtOnce = 4 // may come to that bound
+)
+
+// progress is called between steps; true ends the statement.
+func (r *reader) progress() bool {
+	if r.ctx != nil && r.ctx.Err() != nil {
+		return true
+	}
+	if r.stepping == nil {
+		return false
+	}
+	now := r.stepping.TempBytes()
+	e := r.pool.db.engine
+	all := e.queryTemp.Add(now - r.temp)
+	r.temp = now
+	switch {
+	case now > e.queryTempMax:
+		r.overTemp = e.queryTempMax
+	case all > queriesAtOnce*e.queryTempMax:
+		r.overTemp = now
+	}
+	return r.overTemp > 0
 }
 
 // take takes a token, unless the caller has given up.
@@ -105,7 +138,7 @@ func (db *DB) openReader() (*reader, error) {
 		return nil, err
 	}
 	r := &reader{conn: c, pool: &db.pool}
-	c.Progress(progressSteps, func() bool { return r.ctx != nil && r.ctx.Err() != nil })
+	c.Progress(progressSteps, r.progress)
 	return r, nil
 }
 
@@ -164,13 +197,23 @@ func (r *reader) query(st *structs.SQLStatement, columns func(names, types []str
 // rows steps through p; only the last statement's rows are given.
 func (r *reader) rows(p *prepared, give bool, columns func(names, types []string) error, row func(structs.SQLRow) error) error {
 	r.running, r.intent = &p.intent, intent{}
-	defer func() { r.running = nil }()
+	r.stepping, r.overTemp = p.Stmt, 0
+	defer func() {
+		r.running, r.stepping = nil, nil
+		r.pool.db.engine.queryTemp.Add(-r.temp)
+		r.temp = 0
+	}()
 	var buf structs.SQLRow
 	for n := 0; ; n++ {
 		more, err := p.Step()
 		if err != nil {
-			if r.intent.refusal != nil {
+			switch {
+			case r.intent.refusal != nil:
 				return r.intent.refusal
+			case r.overTemp > 0:
+				return tooMuchTemp(r.overTemp)
+			case isCode(err, lib.SQLITE_FULL): // a query writes to temporary files only
+				return structs.Errorf(structs.KindQuota, "this server's disk has no room for what the query sorts or collects")
 			}
 			if refusal := refusalOf(err); refusal != nil {
 				return refusal

@@ -210,6 +210,7 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 		w.ZeroSteps()
 	}
 	w.limit, w.steps, w.over, w.maxRowid, w.inserted = x.left(), 0, false, false, false
+	w.stepping, w.temp, w.tempMax, w.overTemp = p.Stmt, 0, x.tempMax(), false
 	w.running, w.intent = &p.intent, intent{}
 	more := true
 	for more && err == nil && tooMuch == nil {
@@ -217,7 +218,7 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 			tooMuch = row()
 		}
 	}
-	w.running, w.limit = nil, -1
+	w.running, w.limit, w.stepping = nil, -1, nil
 	x.counted = x.counted || p.setsChanges()
 	x.used += p.Steps() + statementWork
 	p.done()
@@ -228,6 +229,9 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 		x.used = x.budget()
 		return x.spent(), nil, nil
 	}
+	if w.overTemp && isCode(err, lib.SQLITE_INTERRUPT) {
+		return tooMuchTemp(w.tempMax), nil, nil
+	}
 	if w.intent.refusal != nil {
 		return w.intent.refusal, nil, nil
 	}
@@ -235,6 +239,11 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 		return refusal, nil, nil
 	}
 	return nil, nil, err
+}
+
+func tooMuchTemp(max int64) *structs.Error {
+	return structs.Errorf(structs.KindTooLarge, "the statement sorts or collects too much: it was stopped after %d bytes", max).
+		WithHint("an index spares the sort of ORDER BY, GROUP BY and DISTINCT; or do it in parts")
 }
 
 // collect adds the current row to the result.
