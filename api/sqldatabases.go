@@ -95,3 +95,23 @@ func (s *SQL) Backup(ctx context.Context, o *QueryOptions) (io.ReadCloser, *Quer
 	}
 	return reply.Body, queryMeta(reply.Header, time.Since(start)), nil
 }
+
+// Restore puts a SQLite file in the place of the database, or makes a new one of it, on every server in one step, after
+// all of the file was checked: until then, and when it is refused, the database is as it was. For a new database,
+// DoubleQuotedStrings of d is heeded; d may be nil. It is sent once and never repeated.
+func (s *SQL) Restore(ctx context.Context, file io.Reader, d *SQLDatabase, o *WriteOptions) (*SQLDatabase, *WriteMeta, error) {
+	r := s.c.newRequest(http.MethodPost, "/v1/sql/restore")
+	r.stream, r.streaming, r.contentType = file, true, "application/vnd.sqlite3"
+	if s.database != "" {
+		r.params.Set("db", s.database)
+	}
+	if d != nil && d.DoubleQuotedStrings {
+		r.params.Set("double_quoted_strings", "")
+	}
+	out := &SQLDatabase{}
+	m, err := s.c.put(ctx, r, o, out)
+	if err != nil {
+		return nil, m, err
+	}
+	return out, m, nil
+}

@@ -74,6 +74,7 @@ func registry() []func() *cmd {
 		sqlBackupCommand,
 		sqlImportCommand,
 		sqlMigrateCommand,
+		sqlRestoreCommand,
 		txnCommand,
 		validateCommand,
 		versionCommand,

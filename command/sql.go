@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -33,10 +34,11 @@ func databaseFlag(fs *flag.FlagSet, to *string) {
 
 // database is where SQL goes.
 func (c *call) database(client *api.Client, name string) *api.SQL {
-	if name == "" {
-		name = os.Getenv("DEBROS_DATABASE")
-	}
-	return client.SQL().Database(name)
+	return client.SQL().Database(c.databaseName(name))
+}
+
+func (c *call) databaseName(flag string) string {
+	return cmp.Or(flag, os.Getenv("DEBROS_DATABASE"), "default")
 }
 
 func sqlCommand() *cmd {

@@ -26,10 +26,13 @@ type sqlImportOptions struct {
 func sqlImportCommand() *cmd {
 	var o sqlImportOptions
 	return &cmd{
-		name: "sql import", args: "FILE | -", synopsis: "Run a file of SQL, or insert a file of CSV", min: 1, max: 1,
+		name: "sql import", args: "FILE | -", synopsis: "Run a file of SQL, or insert one of CSV or SQLite", min: 1, max: 1,
 		help: `A file of SQL is what 'debros sql export' or sqlite3's .dump wrote, or any other statements. BEGIN, COMMIT
 and PRAGMA are left out (user_version and application_id are kept), since hundreds of statements at a
 time are sent as one transaction, and so is what .dump says of the planner's statistics: run ANALYZE.
+
+A SQLite file, by its first bytes or with -type=sqlite, becomes the database when that holds nothing yet; else its schema and rows
+are added to what is there. To replace what is there: debros sql restore.
 
 A file whose name ends in .csv or .tsv, or any with -type=csv, is inserted into the table of -table, or
 the one of the file's name. Its first line names the columns; a table that does not exist is made, with
@@ -40,7 +43,7 @@ sent again until it is known to be done; it is done once. An error names the lin
 before it stay.`,
 		flags: func(fs *flag.FlagSet) {
 			databaseFlag(fs, &o.database)
-			fs.StringVar(&o.kind, "type", "auto", "what FILE is: auto (by its name), sql or csv")
+			fs.StringVar(&o.kind, "type", "auto", "what FILE is: auto (by its name and first bytes), sql, csv or sqlite")
 			fs.StringVar(&o.csv.Table, "table", "", "`name` of the table that CSV goes into")
 			fs.StringVar(&o.separator, "separator", "", "`character` between the fields of CSV; else ',', or a tab for .tsv")
 			fs.BoolVar(&o.csv.NoHeader, "no-header", false, "the first line of CSV holds values; they fill the columns in order")
@@ -53,6 +56,9 @@ before it stay.`,
 }
 
 func importSQL(ctx context.Context, c *call, o sqlImportOptions) error {
+	if o.kind == "sqlite" || o.kind == "auto" && sqlrun.LooksLikeSQLite(c.args[0]) {
+		return importSQLite(ctx, c, o)
+	}
 	isCSV, err := o.settle(c.args[0])
 	if err != nil {
 		return err
@@ -91,8 +97,54 @@ func importSQL(ctx context.Context, c *call, o sqlImportOptions) error {
 		}
 		return fmt.Errorf("%w (%d %s were imported before)", err, done.Statements, what)
 	}
+	return c.imported(done, what, start)
+}
+
+func (c *call) imported(done sqlrun.Imported, what string, start time.Time) error {
 	result := map[string]any{"Imported": done.Statements, "Skipped": done.Skipped, "Transactions": done.Batches, "Retried": done.Repeated, "Seconds": time.Since(start).Seconds()}
 	return c.done(result, "Imported %d %s in %s", done.Statements, what, time.Since(start).Round(time.Millisecond))
+}
+
+// importSQLite makes a SQLite file the database, or adds it to one that has something.
+func importSQLite(ctx context.Context, c *call, o sqlImportOptions) error {
+	if o.csv.Table != "" || o.csv.NoHeader || o.null != nil || o.separator != "" {
+		return usagef("-table, -separator, -no-header and -null are for CSV")
+	}
+	file, size, err := openSQLite(c.args[0])
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	name := c.databaseName(o.database)
+	empty, err := sqlrun.Empty(ctx, client.SQL().Database(name))
+	if err != nil {
+		return err
+	}
+	if empty {
+		d, err := c.sendDatabase(ctx, client.SQL().Database(name), file, size, restoreOptions{progress: o.progress})
+		if err != nil {
+			return err
+		}
+		return c.done(d, "Imported: database %s from %s, %s, index %d", d.Name, printable(c.args[0], false), sizeText(size), d.ModifyIndex)
+	}
+	bar, err := c.progress(o.progress, size)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	done, err := sqlrun.ImportSQLite(ctx, client.SQL(), name, io.TeeReader(file, bar), o.retryFor)
+	bar.end(err == nil)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
+		return fmt.Errorf("%w (%d statements were imported before)", err, done.Statements)
+	}
+	return c.imported(done, "statements", start)
 }
 
 // settle chooses what the flags leave open, by the file's name.
@@ -105,7 +157,7 @@ func (o *sqlImportOptions) settle(name string) (isCSV bool, err error) {
 		isCSV = true
 	case "sql":
 	default:
-		return false, usagef("-type=%s: want auto, sql or csv", o.kind)
+		return false, usagef("-type=%s: want auto, sql, csv or sqlite", o.kind)
 	}
 	if !isCSV {
 		if o.csv.Table != "" || o.csv.NoHeader || o.null != nil || o.separator != "" {

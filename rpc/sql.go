@@ -38,6 +38,7 @@ func (s *service) sqlStreams() []transport.StreamMethod {
 	return []transport.StreamMethod{
 		streamOf(s, "SQL.Query", s.sqlQuery),
 		streamOf(s, "SQL.Backup", s.sqlBackup),
+		s.restoreStream(),
 	}
 }
 

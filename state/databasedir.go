@@ -13,6 +13,7 @@ import (
 
 	"github.com/debros/debros/internal/atomicfile"
 	"github.com/debros/debros/state/sqldb"
+	"github.com/debros/debros/structs"
 )
 
 // databaseDir is where a store keeps its databases:
@@ -219,9 +220,13 @@ func (s *Store) CloseDatabases() error {
 	return s.dbs.engine.Close()
 }
 
-// CheckDatabase reads a database's file and says whether a Restorer would take it; a *structs.Error says what is wrong
-// with it. The file passes through the system's place for temporary ones.
-func CheckDatabase(r io.Reader) error {
+// CheckDatabase reads the file of a row and says whether a Restorer would take it; a *structs.Error says what is wrong
+// with it. A database passes through the system's place for temporary files.
+func CheckDatabase(d *structs.SQLDatabase, r io.Reader) error {
+	if d.Upload != nil {
+		n, err := io.Copy(io.Discard, r)
+		return wholeUpload(d, n, err)
+	}
 	dir, err := os.MkdirTemp("", "debros-check-")
 	if err != nil {
 		return fmt.Errorf("check a database: %w", err)

@@ -18,13 +18,24 @@ func databaseID(r *structs.SQLDatabase) []byte {
 	return joinKey(string(r.Namespace), r.Name)
 }
 
-// databaseFile names a database's file. The index at which it was made keeps a database apart from an
-// earlier one of the same name, whose file may still be read.
+// databaseFile names a database's file. The index at which it was made, or at which an upload brought it, keeps a
+// file apart from an earlier one of a database of the same name, which may still be read.
 func databaseFile(r *structs.SQLDatabase) string {
-	return fmt.Sprintf("%s.%s.%d.db", r.Namespace, r.Name, r.CreateIndex)
+	if r.Upload != nil {
+		return fmt.Sprintf("%s.%s.%d%s", r.Namespace, r.Name, r.CreateIndex, uploadExt)
+	}
+	return fmt.Sprintf("%s.%s.%d.db", r.Namespace, r.Name, cmp.Or(r.FileIndex, r.CreateIndex))
 }
 
+// database is the row of a database, never that of an upload.
 func (v view) database(ws memdb.WatchSet, ns structs.Namespace, name string) *structs.SQLDatabase {
+	if d := v.databaseRow(ws, ns, name); d != nil && d.Upload == nil {
+		return d
+	}
+	return nil
+}
+
+func (v view) databaseRow(ws memdb.WatchSet, ns structs.Namespace, name string) *structs.SQLDatabase {
 	return first[structs.SQLDatabase](ws, v.tx, tableDatabases, indexID, joinKey(string(ns), name))
 }
 
@@ -120,6 +131,16 @@ func (s *Store) HasDatabases() bool {
 	return false
 }
 
+// HasUploads reports whether there is an upload, or a database whose file one brought.
+func (s *Store) HasUploads() bool {
+	for d := range scan[structs.SQLDatabase](nil, s.view(nil).tx, tableDatabases, indexID, nil) {
+		if d.Upload != nil || d.FileIndex > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // SQLDatabaseGet returns a database's row, nil when it does not exist (the default one: while nothing was
 // written to it); the index is its ModifyIndex, or the table's when it is missing.
 func (s *Store) SQLDatabaseGet(ws memdb.WatchSet, ns structs.Namespace, name string) (uint64, *structs.SQLDatabase) {
@@ -135,7 +156,7 @@ func (s *Store) SQLDatabaseGet(ws memdb.WatchSet, ns structs.Namespace, name str
 func (s *Store) SQLDatabaseList(ws memdb.WatchSet, ns structs.Namespace, after string, limit int) (index uint64, list []*structs.SQLDatabase, more bool) {
 	v := s.view(ws)
 	for d := range scan[structs.SQLDatabase](ws, v.tx, tableDatabases, indexID, joinKey(string(ns), "")) {
-		if d.Name <= after {
+		if d.Name <= after || d.Upload != nil {
 			continue
 		}
 		if limit > 0 && len(list) == limit {

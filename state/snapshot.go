@@ -159,8 +159,15 @@ func (r *Restorer) Database(row *structs.SQLDatabase, file io.Reader, copy *Data
 	if r.keep {
 		applied, kept = r.files.notOlder(row)
 	}
+	path := filepath.Join(r.files.dir, databaseFile(row))
+	if row.Upload != nil {
+		if kept {
+			return nil
+		}
+		return restoreUpload(path, row, file)
+	}
 	if !kept {
-		if err := sqldb.Install(filepath.Join(r.files.dir, databaseFile(row)), file); err != nil {
+		if err := sqldb.Install(path, file); err != nil {
 			return err
 		}
 	}

@@ -98,8 +98,12 @@ func optionsOf(d *structs.SQLDatabase) sqldb.Options {
 // notOlder reports whether the file of a database is there and has all that its row tells of, and what it has.
 func (s *sqlFiles) notOlder(d *structs.SQLDatabase) (applied uint64, ok bool) {
 	path := filepath.Join(s.dir, databaseFile(d))
-	if _, err := os.Stat(path); err != nil {
+	st, err := os.Stat(path)
+	if err != nil {
 		return 0, false
+	}
+	if d.Upload != nil {
+		return 0, st.Size() >= d.Upload.SizeBytes
 	}
 	db, err := s.engine.Open(path, optionsOf(d))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,12 +25,13 @@ type sqlSnapshot struct {
 
 // sqlPin is one database of a snapshot.
 type sqlPin struct {
-	row  *structs.SQLDatabase
-	copy *DatabaseCopy // of an earlier snapshot, which is used instead of a pin
-	once sync.Once
-	file *sqlFile // after once
-	pin  *sqldb.Pin
-	err  error
+	row    *structs.SQLDatabase
+	copy   *DatabaseCopy // of an earlier snapshot, which is used instead of a pin
+	once   sync.Once
+	file   *sqlFile // after once
+	pin    *sqldb.Pin
+	upload *os.File // of an upload, in the place of file and pin
+	err    error
 
 	changed bool // the database was written to since; protected by sqlFiles.mu
 }
@@ -58,16 +60,14 @@ func (s *sqlFiles) snapshot(v view) *sqlSnapshot {
 // sweep removes files of databases that are gone and whose removal a crash has kept back. A file that an entry after
 // index made is not one of them: after a resumed start files may be ahead of the tables.
 func (s *sqlFiles) sweep(snap *sqlSnapshot, index uint64) {
-	all, err := filepath.Glob(filepath.Join(s.dir, "*.db"))
-	if err != nil {
-		return
-	}
-	for _, path := range all {
+	all, _ := filepath.Glob(filepath.Join(s.dir, "*.db"))
+	uploads, _ := filepath.Glob(filepath.Join(s.dir, "*"+uploadExt))
+	for _, path := range append(all, uploads...) {
 		name := filepath.Base(path)
 		if snap.pins[name] != nil || name == databaseFile(emptyDatabase()) {
 			continue
 		}
-		parts := strings.Split(strings.TrimSuffix(name, ".db"), ".")
+		parts := strings.Split(strings.TrimSuffix(name, filepath.Ext(name)), ".")
 		made, err := strconv.ParseUint(parts[len(parts)-1], 10, 64)
 		s.mu.Lock()
 		inUse := s.open[name] != nil
@@ -105,6 +105,10 @@ func (s *sqlFiles) pinForSnapshots(name string) error {
 // take pins the database, once.
 func (p *sqlPin) take(files *sqlFiles) {
 	p.once.Do(func() {
+		if p.row.Upload != nil {
+			p.upload, p.err = os.Open(filepath.Join(files.dir, databaseFile(p.row)))
+			return
+		}
 		f, err := files.acquire(p.row)
 		if err != nil {
 			p.err = err
@@ -123,6 +127,10 @@ func (p *sqlPin) take(files *sqlFiles) {
 // letGo ends the pin; a later take does nothing.
 func (p *sqlPin) letGo(files *sqlFiles) {
 	p.once.Do(func() { p.err = errReplaced })
+	if p.upload != nil {
+		p.upload.Close()
+		p.upload = nil
+	}
 	if p.pin != nil {
 		p.pin.Release()
 		files.release(p.file)
@@ -144,6 +152,16 @@ func (snap *sqlSnapshot) writeTo(d *structs.SQLDatabase, w io.Writer) (applied u
 		return 0, p.err
 	}
 	defer p.letGo(snap.files)
+	if p.upload != nil {
+		n, err := io.Copy(w, io.NewSectionReader(p.upload, 0, d.Upload.SizeBytes))
+		if err == nil && n < d.Upload.SizeBytes {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return 0, fmt.Errorf("copy upload %s of namespace %s: %w", d.Name, d.Namespace, err)
+		}
+		return 0, nil
+	}
 	if _, err := p.pin.WriteTo(w); err != nil {
 		return 0, fmt.Errorf("copy database %s of namespace %s: %w", d.Name, d.Namespace, err)
 	}

@@ -18,6 +18,7 @@ const (
 	CommandCluster                          // ClusterRequest; only where every server has FSMVersionCluster
 	CommandSQL                              // SQLRequest; only where every server has FSMVersionSQL
 	CommandSQLDatabase                      // SQLDatabaseRequest; as CommandSQL
+	CommandSQLUpload                        // SQLUploadRequest; only where every server has FSMVersionUpload
 )
 
 // Command is one write, as an endpoint hands it to the batcher and as the FSM gets it back.

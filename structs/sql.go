@@ -24,6 +24,10 @@ type SQLDatabase struct {
 	ForeignKeys bool `codec:",omitempty" json:",omitempty"`
 	CreateIndex uint64
 	ModifyIndex uint64
+	// FileIndex is the index at which an upload brought the file; 0 = it was made at CreateIndex.
+	FileIndex uint64 `codec:",omitempty" json:",omitempty"`
+	// Upload is set in the row of a file that is still on its way into the cluster. Its Name is no database's.
+	Upload *SQLUpload `codec:",omitempty" json:",omitempty"`
 }
 
 // SQLDatabaseOp is what a SQLDatabaseRequest does.

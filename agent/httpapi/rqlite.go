@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bufio"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -39,8 +41,9 @@ func rqliteRoutes() []route {
 		},
 		{
 			method: "POST", pattern: p + "load", handle: dbLoad, basic: true, plain: true,
-			doc:    "Run SQL text as sqlite3's .dump writes it, all of it or nothing; its BEGIN, COMMIT and PRAGMA foreign_keys are passed over.",
-			params: "`db=` the database", body: "the text, at most limits.sql_bytes_max", reply: "`{\"results\": []}`, or `{\"results\": [{\"error\"}]}` when nothing was loaded",
+			doc: "Run SQL text as sqlite3's .dump writes it, all of it or nothing; its BEGIN, COMMIT and PRAGMA foreign_keys are passed over. " +
+				"Or put a SQLite file in the place of the database, as /v1/sql/restore does.",
+			params: "`db=` the database", body: "the text, at most limits.sql_bytes_max, or the file", reply: "`{\"results\": []}`, or `{\"results\": [{\"error\"}]}` when nothing was loaded",
 		},
 	}
 }
@@ -158,8 +161,29 @@ func (d *dbCall) execute(withRows bool) error {
 	return w.end(append(d.form.AppendTook(append(b, ']'), time.Since(d.start)), '}'))
 }
 
+func (c *call) dbLoadFile(file *bufio.Reader) error {
+	start, form := time.Now(), rqlite.Form{Timings: c.flag("timings")}
+	rep, err := c.restoreFile(file, structs.SQLDatabase{Name: c.params.Get("db")})
+	if err != nil {
+		return err
+	}
+	c.index(rep.Index)
+	w := c.jsonWriter()
+	c.w.WriteHeader(http.StatusOK)
+	return w.end(append(form.AppendTook([]byte(`{"results":[]`), time.Since(start)), '}'))
+}
+
 // dbLoad answers with the error that undid everything, if there was one.
 func dbLoad(c *call) error {
+	file := c.bufferedFile()
+	if begin, _ := file.Peek(len(sqliteMagic)); string(begin) == sqliteMagic {
+		return c.dbLoadFile(file)
+	}
+	if limit := c.h.limits().SQLBytesMax; c.r.ContentLength > limit {
+		// The body has begun to come: a connection that is closed on it would take the answer away.
+		_, _ = io.CopyN(io.Discard, file, 2*limit)
+	}
+	c.r.Body = io.NopCloser(file)
 	text, err := c.body(c.h.limits().SQLBytesMax, sqlKnob)
 	if err != nil {
 		return err

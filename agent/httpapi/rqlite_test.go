@@ -167,7 +167,7 @@ DELETE FROM sqlite_sequence;
 INSERT INTO sqlite_sequence VALUES('t',41);
 COMMIT;
 `
-	plain := []string{"Content-Type", "text/plain"}
+	plain, octets := []string{"Content-Type", "text/plain"}, []string{"Content-Type", "application/octet-stream"}
 	if r := s.want(200, "", "POST", "/db/load", dump, plain...); r.body != `{"results":[]}` || r.header.Get("X-Debros-Index") == "" {
 		t.Errorf("%v %s", r.header, r.body)
 	}
@@ -177,7 +177,13 @@ COMMIT;
 	s.db(`[{"error":"table t already exists"}]`, "POST", "/db/load", "insert into log values (1); create table t (x); insert into log values (2);")
 	s.db(`[{"error":"near \"insrt\": syntax error"}]`, "POST", "/db/load", "BEGIN; insert into log values (1); insrt into t; COMMIT;")
 	s.db(`[{"columns":["n"],"types":["integer"],"values":[[2]]}]`, "POST", "/db/query", `["select count(*) as n from log"]`)
-	s.want(501, "database file", "POST", "/db/load", "SQLite format 3\x00 and more")
+	s.want(400, "sound database", "POST", "/db/load", "SQLite format 3\x00 and more", octets...)
+	file := s.want(200, "", "GET", "/v1/sql/backup", "").body
+	s.db(`[{"rows_affected":2}]`, "POST", "/db/execute", `["delete from log"]`)
+	if r := s.want(200, "", "POST", "/db/load", file, octets...); r.body != `{"results":[]}` || r.header.Get("X-Debros-Index") == "" {
+		t.Errorf("%v %s", r.header, r.body)
+	}
+	s.db(`[{"columns":["n"],"types":["integer"],"values":[[2]]}]`, "POST", "/db/query", `["select count(*) as n from log"]`)
 	s.want(400, "no statements", "POST", "/db/load", "-- nothing")
 	s.want(413, "4194304", "POST", "/db/load", strings.Repeat("x", 5<<20))
 	for _, browser := range [][]string{{"Origin", "http://" + strings.TrimPrefix(s.url, "http://")}, {"Sec-Fetch-Site", "same-origin"}, {"Referer", "http://evil.example/"}} {

@@ -43,6 +43,13 @@ func sqlRoutes() []route {
 			reply: "the file; a connection broken off means that it is not whole",
 		},
 		{
+			method: "POST", pattern: p + "restore", handle: sqlRestore,
+			doc: "Put a SQLite file in the place of a database, or make a new one of it. The leader checks the file as a whole before anything changes; " +
+				"then one entry of the log changes the database on every server.",
+			params: db + "; for a new one `double_quoted_strings`, `foreign_keys`", body: "the file, at most limits.snapshot_bytes_max",
+			reply: database,
+		},
+		{
 			method: "GET", pattern: p + "databases", handle: sqlDatabaseList,
 			doc: "List the databases of the namespace.", params: "blocking and paging",
 			reply: "a list of `{" + fields + ", \"size_bytes\", \"applied_index\", \"schema_version\"}`, the last three as the answering server has them",

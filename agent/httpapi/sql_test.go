@@ -319,3 +319,29 @@ func TestSQLBackupIsASQLiteFile(t *testing.T) {
 	s.want(400, "invalid database name", "GET", "/v1/sql/backup?db=a%22%0d%0ax", "")
 	s.want(400, "neither blocks", "GET", "/v1/sql/backup?index=1", "")
 }
+
+func TestSQLRestoreTakesASQLiteFile(t *testing.T) {
+	s := start(t, Config{Limits: Limits{SnapshotBytesMax: 100_000}})
+	s.sql(`[{},{"rows_affected":1,"last_insert_id":1}]`, `{"statements":["create table t (a)","insert into t values ('kept')"]}`)
+	file := s.want(200, "kept", "GET", "/v1/sql/backup", "").body
+	s.sql(`[{"rows_affected":1}]`, `{"statements":["update t set a = 'changed'"]}`)
+	r := s.want(200, `"name":"default"`, "POST", "/v1/sql/restore", file)
+	if r.header.Get("X-Debros-Index") == "" || !strings.Contains(r.body, `"page_bytes":4096`) {
+		t.Errorf("%v %s", r.header, r.body)
+	}
+	s.want(200, "kept", "GET", "/v1/sql/query?q=select+a+from+t", "")
+	s.want(200, `"name":"other"`, "POST", "/v1/sql/restore?db=other&double_quoted_strings", file)
+	s.want(200, `"double_quoted_strings":true`, "GET", "/v1/sql/databases/other", "")
+	s.want(200, "kept", "GET", "/v1/sql/query?db=other&q=select+a+from+t+where+%22x%22=%22x%22", "")
+	for _, c := range []struct{ path, body, want string }{
+		{"", "", "no file"}, {"", "create table t (a)", "no SQLite file"}, {"", file[:len(file)/2], "sound"}, {"?db=No", file, "invalid database name"}, {"", file[:60], "sound"},
+	} {
+		s.want(400, c.want, "POST", "/v1/sql/restore"+c.path, c.body)
+	}
+	s.want(413, "100000", "POST", "/v1/sql/restore", file+strings.Repeat("x", 100_000))
+	s.want(404, "namespace", "POST", "/v1/sql/restore?ns=none", file)
+	s.want(200, "kept", "GET", "/v1/sql/query?q=select+a+from+t", "")
+	if up := s.b.State().SQLUploads(); len(up) > 0 {
+		t.Errorf("left behind: %+v", up)
+	}
+}

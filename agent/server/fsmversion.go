@@ -21,24 +21,31 @@ func (s *Server) olderThan(version int) (structs.NodeID, error) {
 
 // fsmNeeded is the version that a server must know to hold the present state.
 func (s *Server) fsmNeeded() int {
-	if s.store.HasDatabases() {
+	switch {
+	case s.store.HasUploads():
+		return structs.FSMVersionUpload
+	case s.store.HasDatabases():
 		return structs.FSMVersionSQL
 	}
 	return structs.FSMVersionCluster
 }
 
-// mayPropose refuses commands that a server of the cluster does not know. Once a database exists every server knows
-// SQL, and admit keeps others out.
+// mayPropose refuses commands that a server of the cluster does not know. Once the state needs a version every server
+// knows it, and admit keeps others out.
 func (s *Server) mayPropose(t structs.CommandType, body any) error {
-	if !needsSQL(t, body) || s.store.HasDatabases() {
+	version, what := structs.FSMVersionSQL, "SQL"
+	if t == structs.CommandSQLUpload {
+		version, what = structs.FSMVersionUpload, "restoring of database files"
+	}
+	if !needsSQL(t, body) || s.fsmNeeded() >= version {
 		return nil
 	}
-	old, err := s.olderThan(structs.FSMVersionSQL)
+	old, err := s.olderThan(version)
 	if err != nil {
 		return err
 	}
 	if old != "" {
-		return structs.Errorf(structs.KindUnsupported, "server %s has a build that knows no SQL, or is not seen", old).
+		return structs.Errorf(structs.KindUnsupported, "server %s has a build that knows no %s, or is not seen", old, what).
 			WithHint("upgrade every server, or take the lost one out with `debros operator raft remove-peer`")
 	}
 	return nil
@@ -48,7 +55,7 @@ func (s *Server) mayPropose(t structs.CommandType, body any) error {
 // take the SQL for an operation that is missing, and go on with other tables than the rest.
 func needsSQL(t structs.CommandType, body any) bool {
 	switch t {
-	case structs.CommandSQL, structs.CommandSQLDatabase:
+	case structs.CommandSQL, structs.CommandSQLDatabase, structs.CommandSQLUpload:
 		return true
 	case structs.CommandTxn:
 		r, ok := body.(*structs.TxnRequest)

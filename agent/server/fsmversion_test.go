@@ -16,6 +16,7 @@ func TestTransactionNeedsServersThatKnowSQLWhenItHasSome(t *testing.T) {
 	}{
 		{true, structs.CommandSQL, &structs.SQLRequest{}},
 		{true, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{}},
+		{true, structs.CommandSQLUpload, &structs.SQLUploadRequest{}},
 		{true, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv, {SQL: &structs.TxnSQLOp{}}}}},
 		{false, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv}}},
 		{false, structs.CommandKV, &structs.KVRequest{}},

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/go-metrics"
@@ -141,9 +142,24 @@ func (s *Server) takeOffice(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.dropUploads(ctx); err != nil {
+		return err
+	}
 	s.armSessions()
 	if m, ok := s.member(s.cfg.NodeID); ok {
 		return s.reconcileMember(ctx, m)
+	}
+	return nil
+}
+
+// dropUploads ends uploads of an earlier office: who sent one has lost the leader, and nobody goes on with it.
+func (s *Server) dropUploads(ctx context.Context) error {
+	for _, up := range s.store.SQLUploads() {
+		r := &structs.SQLUploadRequest{Op: structs.SQLUploadDrop, ID: structs.UploadID(up.Name)}
+		r.Namespace = up.Namespace
+		if _, _, err := s.apply(ctx, structs.CommandSQLUpload, r); err != nil && !errors.Is(err, structs.ErrNotFound) {
+			return err
+		}
 	}
 	return nil
 }

@@ -35,6 +35,8 @@ func dots() []dot {
 		{".dump", "[PATTERN]", "the database, or tables of it, as SQL", (*Shell).dump},
 		{".export", "FILE", "the database as SQL, into a file", (*Shell).export},
 		{".import", "FILE [TABLE]", "run a file of SQL, or insert one of CSV into a table", (*Shell).importFile},
+		{".backup", "FILE", "the database as one SQLite file", (*Shell).backup},
+		{".restore", "FILE [replace]", "make a SQLite file the database; replace: whatever that holds now", (*Shell).restore},
 		{".exit", "", "leave; so does Ctrl-D", func(s *Shell, _ context.Context, _ []string) error { s.ended = true; return nil }},
 	}
 }
@@ -270,6 +272,8 @@ func (s *Shell) importFile(ctx context.Context, args []string) error {
 		done, err = sqlrun.ImportCSV(ctx, s.db, f, o, importPatience)
 	case strings.EqualFold(filepath.Ext(args[0]), ".csv"):
 		return errors.New("usage: .import FILE TABLE")
+	case sqlrun.LooksLikeSQLite(args[0]):
+		return errors.New("this is a SQLite file: .restore puts it in the place of the database, debros sql import adds it")
 	default:
 		done, err = sqlrun.ImportSQL(ctx, s.db, f, importPatience)
 	}

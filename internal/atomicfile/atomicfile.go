@@ -19,7 +19,7 @@ import (
 const permDefault os.FileMode = 0o600
 
 // Write makes data the content of the file at path, with permissions perm (0 = 0600). The directory
-// must exist. A symbolic link at path is replaced, not followed. On an error before the rename the old
+// must exist. A symbolic link at path is replaced, not followed; a device, a pipe or a directory is an error. On an error before the rename the old
 // file is untouched and nothing is left behind; if only the last fsync fails, the new content is
 // in place but may not outlive a power loss.
 func Write(path string, data []byte, perm os.FileMode) error {
@@ -34,6 +34,10 @@ func Write(path string, data []byte, perm os.FileMode) error {
 func WriteFunc(path string, perm os.FileMode, fill func(io.Writer) error) error {
 	if perm == 0 {
 		perm = permDefault
+	}
+	// Renaming over /dev/null or a pipe would take it away from everybody.
+	if st, err := os.Lstat(path); err == nil && !st.Mode().IsRegular() && st.Mode()&os.ModeSymlink == 0 {
+		return fmt.Errorf("write %q: it is there, and is no file", path)
 	}
 	dir, base := filepath.Split(path)
 	if dir == "" {

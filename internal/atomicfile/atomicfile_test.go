@@ -3,6 +3,7 @@ package atomicfile
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,4 +150,27 @@ func wantOnly(t *testing.T, dir string, names ...string) {
 	if strings.Join(got, " ") != strings.Join(names, " ") {
 		t.Fatalf("directory holds %q, want %q", got, names)
 	}
+}
+
+// Whoever backs up to /dev/null as root must not replace it by a file.
+func TestWriteLeavesWhatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	socket, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Skip("SKIPPED: no Unix sockets here")
+	}
+	defer socket.Close()
+	for _, path := range []string{filepath.Join(dir, "s"), dir} {
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Write(path, []byte("x"), 0); err == nil {
+			t.Errorf("%s was written", path)
+		}
+		if after, err := os.Lstat(path); err != nil || after.Mode() != before.Mode() {
+			t.Errorf("%s: %v, %v", path, after, err)
+		}
+	}
+	wantOnly(t, dir, "s")
 }

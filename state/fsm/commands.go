@@ -39,6 +39,8 @@ func applyCommand(tx *state.Txn, c *structs.Command) (structs.CommandResult, err
 		return risky(c, tx.SQL)
 	case structs.CommandSQLDatabase:
 		return fallible(c, tx.SQLDatabase)
+	case structs.CommandSQLUpload:
+		return risky(c, tx.SQLUpload)
 	}
 	return structs.CommandResult{}, fmt.Errorf("unknown command type %d: this server is older than the leader that wrote it", c.Type)
 }

@@ -20,7 +20,7 @@ func writeDatabases(rw *recordWriter, v *state.Snapshot, files Files) (map[strin
 		if err := rw.row(recordDatabase, d); err != nil {
 			return err
 		}
-		if files == nil {
+		if files == nil || d.Upload != nil { // an upload is soon over: its file is not worth sharing
 			chunks := &chunkWriter{rw: rw}
 			if _, err := v.WriteDatabase(d, chunks); err != nil {
 				return err

@@ -23,8 +23,8 @@ type checker struct{}
 
 func (checker) row(recordType, []byte, any) error { return nil }
 
-func (checker) database(_ *structs.SQLDatabase, file io.Reader, _ *state.DatabaseCopy) error {
-	return state.CheckDatabase(file)
+func (checker) database(d *structs.SQLDatabase, file io.Reader, _ *state.DatabaseCopy) error {
+	return state.CheckDatabase(d, file)
 }
 
 // copier is the visitor that writes another stream, which is self-contained.
@@ -58,7 +58,7 @@ func (a adopter) database(d *structs.SQLDatabase, file io.Reader, _ *state.Datab
 		return err
 	}
 	chunks := &chunkWriter{rw: a.rw}
-	if err := state.CheckDatabase(io.TeeReader(file, chunks)); err != nil {
+	if err := state.CheckDatabase(d, io.TeeReader(file, chunks)); err != nil {
 		return err
 	}
 	return chunks.flush()

@@ -73,7 +73,10 @@ type separator struct {
 	files Files
 }
 
-func (s separator) database(d *structs.SQLDatabase, file io.Reader, _ *state.DatabaseCopy) error {
+func (s separator) database(d *structs.SQLDatabase, file io.Reader, c *state.DatabaseCopy) error {
+	if d.Upload != nil {
+		return s.copier.database(d, file, c)
+	}
 	if err := s.rw.row(recordDatabase, d); err != nil {
 		return err
 	}

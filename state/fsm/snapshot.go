@@ -227,6 +227,9 @@ func decodeRow(t recordType, payload []byte) (any, error) {
 		return nil, errors.New("a piece of a database belongs to none")
 	case recordDatabase:
 		return decode(payload, func(r *structs.SQLDatabase) bool {
+			if r.Upload != nil {
+				return structs.ValidNamespace(r.Namespace) && structs.ValidUpload(r.Name) && r.Upload.SizeBytes >= 0
+			}
 			return structs.ValidNamespace(r.Namespace) && structs.ValidDatabase(r.Name)
 		})
 	}

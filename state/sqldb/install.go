@@ -62,6 +62,9 @@ func unsound(format string, args ...any) *structs.Error {
 	return structs.Errorf(structs.KindInvalid, "this is no sound database: "+format, args...)
 }
 
+// lenient reads every schema that a database may have.
+var lenient = Options{DoubleQuotedStrings: true}
+
 // examine checks a database file from outside.
 func examine(path string) error {
 	sqlite.UTC()
@@ -78,7 +81,10 @@ func examine(path string) error {
 	if v := header[18]; v != 1 && v != 2 || header[19] != v { // another version would open, for reading only
 		return unsound("it is of a later version of the file format")
 	}
-	c, err := openConn(path, "", false, Options{})
+	if header[59] > 1 { // 0: nothing was ever written
+		return unsound("its text is UTF-16").WithHint("sqlite3 FILE .dump gives its text, which can be imported")
+	}
+	c, err := openConn(path, "", false, lenient)
 	if err != nil {
 		return examined(err)
 	}

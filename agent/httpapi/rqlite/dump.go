@@ -9,9 +9,6 @@ import (
 // DecodeDump splits SQL text, as sqlite3's .dump writes it, into its statements. Those that only say how it is to be
 // loaded are left out: the transaction's bounds, which are the request's here, and PRAGMA foreign_keys.
 func DecodeDump(text string) ([]structs.SQLStatement, error) {
-	if strings.HasPrefix(text, "SQLite format 3\x00") {
-		return nil, structs.Errorf(structs.KindUnsupported, "loading a database file is not supported").WithHint("send SQL text, as sqlite3's .dump writes it")
-	}
 	var out []structs.SQLStatement
 	for text = skipBlank(text); text != ""; text = skipBlank(text) {
 		n := statementBytes(text)
