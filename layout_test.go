@@ -34,7 +34,7 @@ var layout = map[string][]string{
 	"rpc":           {"internal/acl", "rpc/transport", "state", "structs"},
 	"rpc/transport": {"internal/creds", "structs"},
 
-	"agent": {"agent/config", "agent/gossip", "agent/httpapi", "agent/retryjoin", "agent/router", "agent/server", "agent/telemetry",
+	"agent": {"agent/config", "agent/gossip", "agent/httpapi", "agent/overlay", "agent/retryjoin", "agent/router", "agent/server", "agent/telemetry",
 		"internal/acl", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "rpc", "rpc/transport", "structs"},
 	"agent/agenttest":       {"agent", "agent/config", "agent/gossip", "agent/server", "api", "internal/creds", "internal/logging", "structs", "test/pace"},
 	"agent/config":          {"agent/config/settings", "internal/creds", "structs"},
@@ -44,6 +44,7 @@ var layout = map[string][]string{
 	"agent/httpapi":          {"agent/httpapi/rqlite", "agent/httpapi/sqljson", "internal/acl", "structs"},
 	"agent/httpapi/rqlite":   {"agent/httpapi/sqljson", "structs"},
 	"agent/httpapi/sqljson":  {"structs"},
+	"agent/overlay":          {"structs"},
 	"agent/retryjoin":        {"structs"},
 	"agent/router":           {"rpc/transport", "structs"},
 	"agent/server":           {"agent/server/snapstore", "internal/acl", "internal/atomicfile", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "structs"},

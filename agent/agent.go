@@ -21,6 +21,7 @@ import (
 	"github.com/debros/debros/agent/config"
 	"github.com/debros/debros/agent/gossip"
 	"github.com/debros/debros/agent/httpapi"
+	"github.com/debros/debros/agent/overlay"
 	"github.com/debros/debros/agent/router"
 	"github.com/debros/debros/agent/server"
 	"github.com/debros/debros/agent/telemetry"
@@ -57,6 +58,7 @@ type Agent struct {
 	listeners *listeners
 	pool      *transport.Pool
 	transport *transport.Server // servers only
+	overlay   *overlay.Overlay  // nil: no part in it
 	gossip    *gossip.Gossip
 	members   *memberCache
 	server    *server.Server // servers only
@@ -114,7 +116,7 @@ func (a *Agent) Start() (err error) {
 	}
 	a.telemetry.SetFilter(a.Config().Telemetry.PrefixFilter)
 	for _, step := range []func() error{
-		a.openDataDir, a.openCreds, a.listen, a.startCluster, a.startHTTP,
+		a.openDataDir, a.openCreds, a.listen, a.startOverlay, a.startCluster, a.startHTTP,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -220,6 +222,9 @@ func (a *Agent) stop(cause error) {
 		}
 		if a.gossip != nil {
 			errs = append(errs, a.gossip.Shutdown())
+		}
+		if a.overlay != nil {
+			errs = append(errs, a.overlay.Close())
 		}
 		if a.transport != nil {
 			errs = append(errs, a.transport.Close())

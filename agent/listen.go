@@ -87,6 +87,9 @@ func (a *Agent) ports() map[string]int {
 	if len(a.listeners.http) > 0 {
 		ports[structs.PortHTTP] = portOf(a.listeners.http[0])
 	}
+	if a.overlay != nil {
+		ports[structs.PortOverlay] = a.overlay.Port()
+	}
 	return ports
 }
 

@@ -52,6 +52,7 @@ func (c *memberCache) RemoveFailed(ctx context.Context, name string, prune bool)
 // followGossip turns events into work for the parts, until gossip stops.
 func (a *Agent) followGossip() {
 	a.noteServers()
+	a.tellOverlay()
 	for e := range a.gossip.Events() {
 		if e.Kind == gossip.EventConflict {
 			a.onConflict(e)
@@ -59,6 +60,7 @@ func (a *Agent) followGossip() {
 		}
 		a.members.refresh()
 		a.noteServers()
+		a.tellOverlay()
 		for _, m := range e.Members {
 			a.log.Info("member "+string(e.Kind), "node", m.Name, "id", m.ID, "role", m.Role, "address", m.Addr)
 		}
@@ -116,6 +118,7 @@ func (a *Agent) join(ctx context.Context, addrs []string) (int, error) {
 	n, err := a.gossip.Join(ctx, addrs)
 	a.members.refresh()
 	a.noteServers()
+	a.tellOverlay()
 	if n > 0 {
 		poke(a.registerCh)
 	}

@@ -37,11 +37,13 @@ type Spec struct {
 	Name   string
 	Server bool
 	Expect int               // bootstrap_expect
-	Dir    string            // data_dir; "" = none for clients, a directory of the test's for servers
+	Dir    string            // data_dir; "" = none for clients, a directory of the test's for servers and with Overlay
 	Key    string            // cluster_key; "" = plain text
 	Join   []string          // retry_join
 	HCL    string            // more configuration
 	Env    map[string]string // for what may change before a reload
+	// Overlay puts the agent on the overlay at a free port; most tests do without.
+	Overlay bool
 	// Adjust changes the server's settings after agenttest's own.
 	Adjust func(*server.Config)
 }
@@ -71,7 +73,7 @@ func Start(t T, s Spec) *Node {
 // TryStart is Start for agents that may be refused.
 func TryStart(t T, s Spec) (*Node, error) {
 	t.Helper()
-	if s.Dir == "" && s.Server {
+	if s.Dir == "" && (s.Server || s.Overlay) {
 		s.Dir = t.TempDir()
 	}
 	file := filepath.Join(t.TempDir(), "agent.hcl")
@@ -117,6 +119,10 @@ func TryStart(t T, s Spec) (*Node, error) {
 
 // hcl is the configuration of s. Keys of s.HCL must not be among these.
 func (s Spec) hcl() string {
+	overlay := -1
+	if s.Overlay {
+		overlay = 0
+	}
 	join := ""
 	for _, j := range s.Join {
 		join += strconv.Quote(j) + ", "
@@ -133,12 +139,12 @@ ports {
   http     = 0
   server   = 0
   serf_lan = 0
-  overlay  = -1
+  overlay  = %d
 }
 retry_join = [%s]
 retry_interval = "200ms"
 %s
-`, s.Name, s.Server, s.Expect, s.Dir, s.Key, join, s.HCL)
+`, s.Name, s.Server, s.Expect, s.Dir, s.Key, overlay, join, s.HCL)
 }
 
 // Tuning is gossip that notices a dead node in about two seconds, pace.Factor aside. A SuspicionMult of 2 lets suspicion

@@ -7,7 +7,30 @@ type Ports struct {
 	HTTP    int `hcl:"http" flag:"http-port" default:"5001" doc:"HTTP API (TCP, on client_addr); HTTPS when tls.http has a certificate."`
 	Server  int `hcl:"server" flag:"server-port" default:"7001" doc:"Raft and RPC of servers (TCP, on bind_addr)."`
 	SerfLAN int `hcl:"serf_lan" flag:"serf-lan-port" default:"7946" doc:"Gossip within the datacenter (TCP and UDP, on bind_addr)."`
-	Overlay int `hcl:"overlay" flag:"overlay-port" default:"4001" doc:"Peer-to-peer overlay (TCP and UDP)."`
+	Overlay int `hcl:"overlay" flag:"overlay-port" default:"4001" doc:"Peer-to-peer overlay (TCP and UDP, on bind_addr). With dev any free port, unless it is set."`
+}
+
+// Overlay is how the agent takes part among peers of other networks.
+type Overlay struct {
+	Enabled   bool     `hcl:"enabled" unset:"true with data_dir or dev" doc:"Take part in the overlay. Without data_dir a node is another peer after each start."`
+	Network   string   `hcl:"network" default:"default" doc:"Name of the distributed table; the same on all agents of a cluster: lower-case letters, digits, '-' and '_', at most 63."`
+	Listen    []string `hcl:"listen" unset:"TCP and QUIC on bind_addr and ports.overlay" doc:"Multiaddrs to listen on instead: /ip4/…/tcp/4001, /ip4/…/udp/4001/quic-v1, …/ws, …/quic-v1/webtransport. One that cannot be used fails the start."`
+	Announce  []string `hcl:"announce" doc:"Multiaddrs that others are told instead of those found out, such as /dns4/…/tcp/4001 behind a forwarded port."`
+	Bootstrap []string `hcl:"bootstrap" flag:"join-overlay" doc:"Members to begin with: multiaddrs that end in /p2p/<id>. Members of the LAN need none. No public peers are ever asked."`
+
+	DHT          bool   `hcl:"dht" default:"true" doc:"Take part in the distributed table: servers hold it, clients ask it."`
+	MDNS         bool   `hcl:"mdns" doc:"Find members on the LAN by multicast DNS."`
+	Relay        bool   `hcl:"relay" unset:"true on servers" doc:"Relay for members that cannot be reached otherwise, without limits of time or size."`
+	PortMapping  bool   `hcl:"port_mapping" doc:"Ask the router for a port by UPnP or NAT-PMP."`
+	Reachability string `hcl:"reachability" default:"auto" doc:"What is known of the way to this node: auto, public or private."`
+
+	DiscoveryInterval time.Duration `hcl:"discovery_interval" default:"10s" min:"100ms" doc:"Time between two rounds of looking for more members."`
+	PeersTarget       int           `hcl:"peers_target" default:"16" min:"1" max:"1000" doc:"Members to be connected to, beside the servers of the LAN, which always are."`
+	MaxConnections    int           `hcl:"max_connections" default:"1024" min:"16" max:"65536" doc:"Connections in all; strangers are let go before members."`
+	MaxConnsPerIP     int           `hcl:"max_connections_per_ip" default:"256" min:"1" max:"65536" doc:"Connections of one IP address: as many agents and programs as stand behind one NAT."`
+
+	RelayReservationsMax    int `hcl:"relay_reservations_max" default:"128" min:"1" max:"65536" doc:"Members that are reached through this relay at a time."`
+	RelayCircuitsPerPeerMax int `hcl:"relay_circuits_per_peer_max" default:"64" min:"1" max:"65536" doc:"Relayed connections of one member."`
 }
 
 // TLS names certificates of the operator's own. The files are read again on reload.

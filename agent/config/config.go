@@ -41,6 +41,8 @@ type Config struct {
 	Insecure       bool            `hcl:"insecure" flag:"insecure" doc:"Allow a bind address beyond loopback without cluster_key: unencrypted, and anybody may join."`
 	TLS            TLS             `hcl:"tls" doc:"Certificates of your own between agents, instead of those derived from cluster_key."`
 
+	Overlay Overlay `hcl:"overlay" doc:"Peers across networks and NAT."`
+
 	ReconnectTimeout     time.Duration `hcl:"reconnect_timeout" flag:"reconnect-timeout" default:"72h" min:"1s" doc:"How long a failed member is kept before it is forgotten."`
 	LeaveOnTerminate     bool          `hcl:"leave_on_terminate" flag:"leave-on-terminate" unset:"false on servers, true on clients" reload:"true" doc:"Leave the cluster on SIGTERM rather than only stop."`
 	SkipLeaveOnInterrupt bool          `hcl:"skip_leave_on_interrupt" flag:"skip-leave-on-interrupt" unset:"true on servers, false on clients" reload:"true" doc:"Only stop on SIGINT rather than leave the cluster."`

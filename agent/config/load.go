@@ -69,6 +69,7 @@ func (c *Config) complete() []Problem {
 	if !o.IsSet("skip_leave_on_interrupt") {
 		c.SkipLeaveOnInterrupt = c.Server
 	}
+	c.completeOverlay()
 	if c.NodeName == "" && !o.Refused("node_name") {
 		name, err := c.env.hostname()
 		if err != nil {

@@ -42,6 +42,7 @@ func validate(c *Config) *validator {
 	}
 	v.secrets()
 	v.tls()
+	v.overlay()
 	v.files()
 	for key, message := range schema().OutOfBounds(c) {
 		v.refuse(key, "", "%s", message)

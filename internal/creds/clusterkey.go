@@ -22,6 +22,7 @@ type ClusterKey struct {
 const (
 	purposeGossip = "debros gossip v1"
 	purposeCA     = "debros ca v1"
+	purposeMember = "debros member v1"
 )
 
 // GenerateClusterKey draws a new key.
@@ -77,6 +78,9 @@ func (k ClusterKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
 
 // GossipKey is the AES-256 key of serf, 32 bytes.
 func (k ClusterKey) GossipKey() []byte { return k.Derive(purposeGossip, 32) }
+
+// MemberSecret is what members of the overlay prove to each other to hold, 32 bytes.
+func (k ClusterKey) MemberSecret() []byte { return k.Derive(purposeMember, 32) }
 
 // Derive makes n secret bytes for one purpose by HKDF-SHA256. Different purposes give independent bytes.
 func (k ClusterKey) Derive(purpose string, n int) []byte {

@@ -1,0 +1,83 @@
+package overlay
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/x/rate"
+)
+
+// Limits of one protocol for one peer.
+const (
+	proofStreamsPerPeer    = 8 // a peer has a few connections, each is proven once
+	exchangeStreamsPerPeer = 4
+)
+
+// connsPerSecond is how many new connections of one address are taken once ConnsPerIPMax came at once: all
+// agents behind one NAT start together after a power cut.
+const connsPerSecond = 16
+
+// newResourceManager bounds what peers may take. libp2p's defaults are for a public network (8
+// connections of one IPv4 address, one in five seconds): a site behind one NAT would lose most of its agents.
+func newResourceManager(l Limits) (network.ResourceManager, error) {
+	def := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&def)
+	streams := l.ConnsMax * 16
+	partial := rcmgr.PartialLimitConfig{
+		System: rcmgr.ResourceLimits{
+			Conns: rcmgr.LimitVal(l.ConnsMax), ConnsInbound: rcmgr.LimitVal(l.ConnsMax), ConnsOutbound: rcmgr.LimitVal(l.ConnsMax),
+			Streams: rcmgr.LimitVal(streams), StreamsInbound: rcmgr.LimitVal(streams), StreamsOutbound: rcmgr.LimitVal(streams),
+			FD: rcmgr.LimitVal(l.ConnsMax), Memory: rcmgr.LimitVal64(l.MemoryBytesMax),
+		},
+		// Connections and streams before they are authenticated and negotiated.
+		Transient: rcmgr.ResourceLimits{
+			Conns: rcmgr.LimitVal(max(64, l.ConnsMax/4)), ConnsInbound: rcmgr.LimitVal(max(64, l.ConnsMax/4)), ConnsOutbound: rcmgr.LimitVal(max(64, l.ConnsMax/4)),
+			Streams: 1024, StreamsInbound: 512, StreamsOutbound: 1024, FD: rcmgr.LimitVal(max(64, l.ConnsMax/4)),
+		},
+		PeerDefault: rcmgr.ResourceLimits{
+			Conns: 16, ConnsInbound: 16, ConnsOutbound: 16, FD: 16,
+			Streams:        rcmgr.LimitVal(l.StreamsPerPeerMax),
+			StreamsInbound: rcmgr.LimitVal(l.StreamsPerPeerMax), StreamsOutbound: rcmgr.LimitVal(l.StreamsPerPeerMax),
+		},
+		ProtocolDefault: rcmgr.ResourceLimits{
+			Streams: rcmgr.LimitVal(streams), StreamsInbound: rcmgr.LimitVal(streams), StreamsOutbound: rcmgr.LimitVal(streams),
+		},
+		ProtocolPeerDefault: rcmgr.ResourceLimits{
+			Streams:        rcmgr.LimitVal(l.StreamsPerPeerMax),
+			StreamsInbound: rcmgr.LimitVal(l.StreamsPerPeerMax), StreamsOutbound: rcmgr.LimitVal(l.StreamsPerPeerMax),
+		},
+		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{
+			protoMember:   {Streams: 2 * proofStreamsPerPeer, StreamsInbound: proofStreamsPerPeer, StreamsOutbound: proofStreamsPerPeer},
+			protoExchange: {Streams: 2 * exchangeStreamsPerPeer, StreamsInbound: exchangeStreamsPerPeer, StreamsOutbound: exchangeStreamsPerPeer},
+		},
+	}
+	conf := partial.Build(def.Scale(l.MemoryBytesMax, l.ConnsMax))
+	whole4, whole6 := 32, 56
+	burst := l.ConnsPerIPMax
+	limit := func(bits int) rate.SubnetLimit {
+		return rate.SubnetLimit{PrefixLength: bits, Limit: rate.Limit{RPS: connsPerSecond, Burst: burst}}
+	}
+	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(conf), rcmgr.WithMetricsDisabled(),
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: whole4, ConnCount: l.ConnsPerIPMax}},
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: whole6, ConnCount: l.ConnsPerIPMax}}),
+		rcmgr.WithNetworkPrefixLimit(loopbackLimit("127.0.0.0/8"), loopbackLimit("::1/128")),
+		rcmgr.WithConnRateLimiters(&rate.Limiter{
+			NetworkPrefixLimits: []rate.PrefixLimit{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, {Prefix: netip.MustParsePrefix("::1/128")}},
+			SubnetRateLimiter:   rate.SubnetLimiter{IPv4SubnetLimits: []rate.SubnetLimit{limit(whole4)}, IPv6SubnetLimits: []rate.SubnetLimit{limit(whole6)}},
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("overlay: resource limits: %w", err)
+	}
+	return m, nil
+}
+
+// loopbackLimit lets programs on this host connect as they like.
+func loopbackLimit(prefix string) []rcmgr.NetworkPrefixLimit {
+	return []rcmgr.NetworkPrefixLimit{{Network: netip.MustParsePrefix(prefix), ConnCount: math.MaxInt}}
+}
