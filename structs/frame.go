@@ -20,14 +20,17 @@ var ErrFrame = errors.New("bad frame")
 
 // AppendFrame encodes v as a frame behind b.
 func AppendFrame(b []byte, v any) ([]byte, error) {
-	payload, err := Encode(v)
+	start := len(b)
+	b, err := Append(append(b, make([]byte, frameHeaderBytes)...), v)
 	if err != nil {
 		return nil, err
 	}
-	if len(payload) > FrameBytesMax {
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrFrame, len(payload), FrameBytesMax)
+	n := len(b) - start - frameHeaderBytes
+	if n > FrameBytesMax {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrFrame, n, FrameBytesMax)
 	}
-	return append(binary.BigEndian.AppendUint32(b, uint32(len(payload))), payload...), nil
+	binary.BigEndian.PutUint32(b[start:], uint32(n))
+	return b, nil
 }
 
 // ReadFrame decodes the next frame into v. io.EOF means that the stream ended between two frames.

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // hot is a request of each kind that encodes itself, with members drawn from the edges of their types.
@@ -47,7 +48,26 @@ func hot(r *rand.Rand) []any {
 	for range r.IntN(20) {
 		entry.Commands = append(entry.Commands, Command{Type: CommandType(r.IntN(256)), Body: blob()})
 	}
-	return []any{kv, sql, entry, &KVRequest{}, &SQLRequest{}, &Entry{}}
+	texts := func() (list []string) {
+		for range r.IntN(5) {
+			list = append(list, text())
+		}
+		return list
+	}
+	chunk := &SQLChunk{}
+	if flip() {
+		chunk.Begin = &SQLBegin{QueryMeta: QueryMeta{Index: uint(), KnownLeader: flip(), LastContact: time.Duration(int()), NextToken: text()}, Columns: texts(), Types: texts()}
+	}
+	for range r.IntN(20) {
+		chunk.Rows = append(chunk.Rows, blob())
+	}
+	if flip() {
+		chunk.Done = &SQLDone{Rows: int(), Elapsed: int()}
+		if r.IntN(10) == 0 {
+			chunk.Done.Err = Errorf(KindInvalid, "no")
+		}
+	}
+	return []any{kv, sql, entry, chunk, &KVRequest{}, &SQLRequest{}, &Entry{}, &SQLChunk{}}
 }
 
 func int32Of(v int64) int { return int(int32(v)) }
@@ -62,10 +82,10 @@ func same(t *testing.T, data []byte, like any) {
 		return // the generic codec decides
 	}
 	if err != nil {
-		t.Fatalf("%T: read what the generic codec refuses with %v: %x", like, err, data)
+		t.Fatalf("%T: read what the generic codec refuses with %v: %.300q", like, err, data)
 	}
 	if !reflect.DeepEqual(generic, hot) {
-		t.Fatalf("%T from %x:\n%+v\nthe generic codec:\n%+v", like, data, hot, generic)
+		t.Fatalf("%T from %.300q:\n%.300v\nthe generic codec:\n%.300v", like, data, hot, generic)
 	}
 }
 
@@ -83,7 +103,7 @@ func TestHotRequestsLookAsTheGenericCodecWritesThem(t *testing.T) {
 			if got, ok := appendHot(nil, v); ok {
 				quick[reflect.TypeOf(v)]++
 				if !bytes.Equal(got, want) {
-					t.Fatalf("%T %+v:\n%x\nthe generic codec:\n%x", v, v, got, want)
+					t.Fatalf("%T, a draw:\n%.300q\nthe generic codec:\n%.300q", v, got, want)
 				}
 			}
 			back := reflect.New(reflect.TypeOf(v).Elem()).Interface()
@@ -93,13 +113,65 @@ func TestHotRequestsLookAsTheGenericCodecWritesThem(t *testing.T) {
 			same(t, want, v)
 		}
 	}
-	if len(quick) != 3 {
+	if len(quick) != 4 {
 		t.Fatalf("only %v took the quick way", quick)
 	}
 	for kind, n := range quick {
 		if n < 2*rounds/3 {
 			t.Errorf("%v took the quick way %d times", kind, n)
 		}
+	}
+}
+
+// TestHotRequestsKnowAllTheirMembers: a member that somebody adds must not be lost on its way to the log.
+func TestHotRequestsKnowAllTheirMembers(t *testing.T) {
+	for _, v := range []any{&KVRequest{}, &SQLRequest{}, &Entry{}, &SQLChunk{}} {
+		fill(reflect.ValueOf(v).Elem())
+		want, err := encodeAny(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := appendHot(nil, v)
+		if !ok {
+			t.Fatalf("%T is left to the generic codec", v)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%T:\n%q\nthe generic codec:\n%q", v, got, want)
+		}
+		back := reflect.New(reflect.TypeOf(v).Elem()).Interface()
+		if !decodeHot(want, back) || !reflect.DeepEqual(back, v) {
+			t.Errorf("%T: read %+v, want %+v", v, back, v)
+		}
+	}
+}
+
+// fill sets every member to something, but for those with which a request is left to the generic codec.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			switch v.Type().Field(i).Name {
+			case "Guards", "Names", "Err":
+			default:
+				fill(v.Field(i))
+			}
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(7)
+	case reflect.Uint8, reflect.Uint64:
+		v.SetUint(7)
+	default:
+		panic(v.Kind())
 	}
 }
 
@@ -133,7 +205,7 @@ func FuzzHotDecoders(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, like := range []any{&KVRequest{}, &SQLRequest{}, &Entry{}} {
+		for _, like := range []any{&KVRequest{}, &SQLRequest{}, &Entry{}, &SQLChunk{}} {
 			same(t, data, like)
 		}
 	})

@@ -86,6 +86,18 @@ func (w *wire) raw() []byte {
 // bytes is a copy: what is read here stays in the state, and must not hold a whole log entry in memory.
 func (w *wire) bytes() []byte { return bytes.Clone(w.raw()) }
 
+func (w *wire) texts() []string {
+	if msgp.IsNil(w.rest) {
+		w.rest = w.rest[1:]
+		return nil
+	}
+	list := make([]string, w.items())
+	for i := range list {
+		list[i] = w.string()
+	}
+	return list
+}
+
 func (w *wire) uint() uint64 {
 	v, rest, err := msgp.ReadUint64Bytes(w.rest)
 	return took(w, v, rest, err)
@@ -113,6 +125,19 @@ func appendText(b []byte, name, v string) []byte {
 		return b
 	}
 	return msgp.AppendString(msgp.AppendString(b, name), v)
+}
+
+// appendTexts does not leave it out.
+func appendTexts(b []byte, name string, list []string) []byte {
+	b = msgp.AppendString(b, name)
+	if list == nil {
+		return msgp.AppendNil(b)
+	}
+	b = msgp.AppendArrayHeader(b, uint32(len(list)))
+	for _, v := range list {
+		b = msgp.AppendString(b, v)
+	}
+	return b
 }
 
 func appendInt(b []byte, name string, v int64) []byte {

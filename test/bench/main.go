@@ -37,8 +37,9 @@ type options struct {
 	dir     string
 	binary  string
 	against string
-	// hold keeps the cluster under put load for so long, for a profiler.
+	// hold keeps the cluster under one load for so long, for a profiler.
 	hold    time.Duration
+	load    string
 	callers int
 
 	bareChild bool
@@ -53,7 +54,8 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "`directory` for the data, whose disk is measured (default: a temporary one)")
 	flag.StringVar(&o.binary, "binary", "", "the debros `program` (default: bin/debros)")
 	flag.StringVar(&o.against, "against", "", "measure only puts (with -only=snapshot: snapshots), in turn with those of another debros `program`")
-	flag.DurationVar(&o.hold, "hold", 0, "measure nothing: print the leader's process id and put for so long")
+	flag.DurationVar(&o.hold, "hold", 0, "measure nothing: print the leader's process id and keep up -load for so long")
+	flag.StringVar(&o.load, "load", "put", "what -hold does: put, get, insert or select")
 	flag.IntVar(&o.callers, "callers", callersMany, "callers of -hold")
 	flag.BoolVar(&o.bareChild, "bare-child", false, "for bench itself: be one node of the bare pipeline")
 	flag.Parse()

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
 
 	"github.com/debros/debros/api"
 )
@@ -93,7 +92,7 @@ func rawInserts(addr string) func(int) (func() error, func(), error) {
 	}
 }
 
-// rawSelects makes callers that read one row by its key.
+// rawSelects makes callers that read one row by its key, given as an argument as for the inserts.
 func rawSelects(addr string) func(int) (func() error, func(), error) {
 	return func(i int) (func() error, func(), error) {
 		c, err := dial(addr)
@@ -101,9 +100,11 @@ func rawSelects(addr string) func(int) (func() error, func(), error) {
 			return nil, nil, err
 		}
 		n := i * sqlRows / callersSQL
+		var body []byte
 		return func() error {
 			n++
-			return c.do("GET", "/v1/sql/query?q="+url.QueryEscape(fmt.Sprintf("select v from read where id = %d", n%sqlRows+1)), nil)
+			body = fmt.Appendf(body[:0], `{"sql":"select v from read where id = ?","args":[%d]}`, n%sqlRows+1)
+			return c.do("POST", "/v1/sql/query", body)
 		}, c.close, nil
 	}
 }

@@ -145,7 +145,7 @@ func measureGets(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// holdLoad puts so that somebody may look at the servers meanwhile.
+// holdLoad keeps up a load so that somebody may look at the servers meanwhile.
 func holdLoad(ctx context.Context, b *bench) error {
 	c, err := b.servers(ctx)
 	if err != nil {
@@ -156,7 +156,23 @@ func holdLoad(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.progress("leader: process %d, http://%s", l.Pid(), l.HTTPAddr())
-	r, err := load(ctx, b.o.callers, b.o.hold, rawPuts(l.HTTPAddr()))
-	fmt.Fprintln(os.Stdout, throughput("put", r).Value)
+	var callers func(int) (func() error, func(), error)
+	switch addr := l.HTTPAddr(); b.o.load {
+	case "put":
+		callers = rawPuts(addr)
+	case "get":
+		callers, err = rawGets(addr, ""), b.fillGets(addr)
+	case "insert":
+		callers, err = rawInserts(addr), fillSQL(ctx, addr)
+	case "select":
+		callers, err = rawSelects(addr), fillSQL(ctx, addr)
+	default:
+		err = fmt.Errorf("-load=%s: neither put, get, insert nor select", b.o.load)
+	}
+	if err != nil {
+		return err
+	}
+	r, err := load(ctx, b.o.callers, b.o.hold, callers)
+	fmt.Fprintln(os.Stdout, throughput(b.o.load, r).Value)
 	return err
 }

@@ -38,7 +38,7 @@ func RegisterVFS(name string, c VFSConfig) (*VFS, error) {
 	tls := libc.NewTLS()
 	defer tls.Close()
 	lib.Xsqlite3_initialize(tls)
-	base := lib.Xsqlite3_vfs_find(tls, 0)
+	base := baseVFS(tls)
 	p := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_vfs{})))
 	zname, err := libc.CString(name)
 	if base == 0 || p == 0 || err != nil {
@@ -54,7 +54,7 @@ func RegisterVFS(name string, c VFSConfig) (*VFS, error) {
 			return lib.SQLITE_OK
 		})
 	}
-	open := fn[openFunc](v.base.FxOpen)
+	open := v.openBase(base)
 	if c.TempDir != "" {
 		open = v.openTemp(open)
 	}
@@ -70,6 +70,29 @@ func RegisterVFS(name string, c VFSConfig) (*VFS, error) {
 		return nil, &Error{Code: rc, Message: "register VFS", Offset: -1}
 	}
 	return v, nil
+}
+
+// exclusiveVFS is the default VFS where one process owns the files, as a server owns its data directory. Connections of
+// this process share them as ever; but their locks, and the index of the write-ahead log, are in its memory, so that a small read costs no
+// system call for a lock. Windows has no such VFS.
+const exclusiveVFS = "unix-excl"
+
+func baseVFS(tls *libc.TLS) uintptr {
+	if name, err := libc.CString(exclusiveVFS); err == nil {
+		defer libc.Xfree(tls, name)
+		if base := lib.Xsqlite3_vfs_find(tls, name); base != 0 {
+			return base
+		}
+	}
+	return lib.Xsqlite3_vfs_find(tls, 0)
+}
+
+// openBase opens with the VFS that was copied: SQLite knows the exclusive one by its name.
+func (v *VFS) openBase(base uintptr) openFunc {
+	open := fn[openFunc](v.base.FxOpen)
+	return func(tls *libc.TLS, _, zpath, file uintptr, flags int32, outFlags uintptr) int32 {
+		return open(tls, base, zpath, file, flags, outFlags)
+	}
 }
 
 // keep is fp of a function that lives as long as the VFS.
