@@ -98,9 +98,7 @@ func (a *Agent) applyReload(next *config.Config) error {
 	a.handler.SetLimits(a.httpLimits())
 	if a.server != nil {
 		a.server.SetLimits(a.rpcLimits())
-		if err := a.server.SetSnapshots(merged.RaftSnapshotThreshold, merged.RaftSnapshotInterval, merged.RaftTrailingLogs); err != nil {
-			return fmt.Errorf("raft snapshot settings: %w", err)
-		}
+		a.server.SetSnapshots(merged.RaftSnapshotThreshold, merged.RaftSnapshotInterval, merged.RaftTrailingLogs)
 	}
 	if a.router != nil {
 		a.router.SetRateLimit(merged.Limits.RPCRate, merged.Limits.RPCBurst)

@@ -1,6 +1,9 @@
 package state
 
 import (
+	"os"
+	"path/filepath"
+
 	"github.com/debros/debros/structs"
 )
 
@@ -60,6 +63,34 @@ func (s *Snapshot) Lost(d *structs.SQLDatabase) {
 	s.sql.files.mu.Lock()
 	delete(s.sql.files.copies, databaseFile(d))
 	s.sql.files.mu.Unlock()
+}
+
+// UncopiedBytes is about how much a snapshot would write of databases now: those of which the last one has a copy cost
+// nothing.
+func (s *Store) UncopiedBytes() (sum int64) {
+	files := s.current.Load().files
+	if files == nil {
+		return 0
+	}
+	for d := range scan[structs.SQLDatabase](nil, s.view(nil).tx, tableDatabases, indexID, nil) {
+		name := databaseFile(d)
+		files.mu.Lock()
+		copied := files.copies[name] != nil
+		files.mu.Unlock()
+		if !copied {
+			sum += max(fileBytes(filepath.Join(files.dir, name)), fileBytes(filepath.Join(files.dir, name+"-wal")))
+		}
+	}
+	return sum
+}
+
+// fileBytes is 0 for a file that is not there.
+func fileBytes(path string) int64 {
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
 }
 
 // hasCopy notes what a restored snapshot keeps of a database whose file is in the same state.

@@ -48,9 +48,9 @@ type Config struct {
 	SkipLeaveOnInterrupt bool          `hcl:"skip_leave_on_interrupt" flag:"skip-leave-on-interrupt" unset:"true on servers, false on clients" reload:"true" doc:"Only stop on SIGINT rather than leave the cluster."`
 
 	RaftLogStore          RaftLogStore  `hcl:"raft_logstore" doc:"Where a server keeps its Raft log."`
-	RaftSnapshotThreshold uint64        `hcl:"raft_snapshot_threshold" default:"16384" min:"1" reload:"true" doc:"Log entries between two snapshots."`
-	RaftSnapshotInterval  time.Duration `hcl:"raft_snapshot_interval" default:"30s" min:"100ms" reload:"true" doc:"How often a server looks whether a snapshot is due."`
-	RaftTrailingLogs      uint64        `hcl:"raft_trailing_logs" default:"10240" min:"1" reload:"true" doc:"Log entries kept behind a snapshot, for followers that lag."`
+	RaftSnapshotThreshold uint64        `hcl:"raft_snapshot_threshold" default:"16384" min:"1" reload:"true" doc:"Log entries between two snapshots, at least; larger ones count once for each 16 KiB. With the state grows what a snapshot waits for: it writes at most twice what the entries since the last one cost."`
+	RaftSnapshotInterval  time.Duration `hcl:"raft_snapshot_interval" default:"5s" min:"100ms" reload:"true" doc:"How often a server looks whether a snapshot is due."`
+	RaftTrailingLogs      uint64        `hcl:"raft_trailing_logs" default:"10240" min:"1" reload:"true" doc:"Log entries kept behind a snapshot, for followers that lag, up to 256 MiB of them."`
 
 	Limits      Limits      `hcl:"limits" doc:"What one request or one client may take."`
 	HTTPConfig  HTTPConfig  `hcl:"http_config" doc:"Who may call the HTTP API from a browser."`

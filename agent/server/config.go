@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -44,9 +45,9 @@ type Config struct {
 
 	// RaftMultiplier scales Raft's timeouts: 1 (default) detects a dead leader in about a second.
 	RaftMultiplier    int
-	SnapshotThreshold uint64        // entries between snapshots; 0 = 16384
-	SnapshotInterval  time.Duration // how often the threshold is looked at; 0 = 30 s
-	TrailingLogs      uint64        // entries kept behind a snapshot; 0 = 10240 (raft issue 697)
+	SnapshotThreshold uint64        // entries of up to 16 KiB between snapshots, at least (snapshotPolicy); 0 = 16384
+	SnapshotInterval  time.Duration // how often that is looked at; 0 = 5 s
+	TrailingLogs      uint64        // entries kept behind a snapshot, at most (trailingBytesMax); 0 = 10240 (raft issue 697)
 
 	// HoldTimeout is how long a request waits for a leader; 0 = 7 s.
 	HoldTimeout time.Duration
@@ -67,6 +68,8 @@ type Config struct {
 
 	// wrapLog puts something between us and the log store; for tests of failing disks. nil = nothing.
 	wrapLog func(backend) backend
+	// trailingBytes bounds the log behind a snapshot; 0 = trailingBytesMax.
+	trailingBytes uint64
 	// failFiles is asked before each operation on a file of a database; for the same tests. nil = nobody.
 	failFiles state.FileFault
 }
@@ -81,7 +84,7 @@ const (
 	// so raft's unit here is large: 64 of them are at most 64 MiB in memory for a lagging follower.
 	maxAppendEntries         = 64
 	snapshotThresholdDefault = 16384
-	snapshotIntervalDefault  = 30 * time.Second
+	snapshotIntervalDefault  = 5 * time.Second
 	trailingLogsDefault      = 10240
 	snapshotsKept            = 2
 	// logCacheEntries lets a follower that lags a little be served from memory.
@@ -120,6 +123,7 @@ func (c *Config) check() error {
 	setDefault(&c.SnapshotThreshold, snapshotThresholdDefault)
 	setDefault(&c.SnapshotInterval, snapshotIntervalDefault)
 	setDefault(&c.TrailingLogs, trailingLogsDefault)
+	setDefault(&c.trailingBytes, trailingBytesMax)
 	setDefault(&c.HoldTimeout, holdTimeoutDefault)
 	setDefault(&c.ReconcileInterval, reconcileIntervalDefault)
 	setDefault(&c.TombstoneTTL, tombstoneTTLDefault)
@@ -148,8 +152,7 @@ func (c *Config) raftConfig(notifyCh chan<- bool) *raft.Config {
 	rc.CommitTimeout = 50 * time.Millisecond
 	rc.MaxAppendEntries = maxAppendEntries
 	rc.BatchApplyCh = true
-	rc.SnapshotThreshold = c.SnapshotThreshold
-	rc.SnapshotInterval = c.SnapshotInterval
+	rc.SnapshotThreshold = math.MaxUint64 // snapshotPolicy decides
 	rc.TrailingLogs = c.TrailingLogs
 	rc.ShutdownOnRemove = false
 	rc.NoLegacyTelemetry = true

@@ -202,11 +202,14 @@ type guardedFSM struct {
 	guard       *logGuard
 	configIndex *atomic.Uint64
 	onStale     func(error)
+	policy      *snapshotPolicy
+	setTrailing func(uint64) error
 }
 
 // ApplyBatch implements raft.BatchingFSM.
 func (f guardedFSM) ApplyBatch(logs []*raft.Log) []any {
 	responses := f.FSM.ApplyBatch(logs)
+	f.policy.applied(logs)
 	for _, l := range logs {
 		if l.Type == raft.LogConfiguration {
 			f.configIndex.Store(l.Index)
@@ -236,6 +239,7 @@ func (f guardedFSM) restore(rc io.ReadCloser, into func(fsm.Local) error) error 
 	if err := f.Store().NoteSnapshot(snap.id); err != nil {
 		return err
 	}
+	f.policy.done(f.policy.moment())
 	m := snap.mark
 	f.guard.restored.Store(m)
 	f.configIndex.Store(snap.configIndex)

@@ -73,7 +73,7 @@ func (s *Server) openStores(rc *raft.Config) (raft.LogStore, raft.StableStore, e
 
 // guardedFSM is the FSM for Raft; after openStores.
 func (s *Server) guardedFSM() guardedFSM {
-	return guardedFSM{FSM: s.fsm, guard: s.guard, configIndex: &s.configIndex, onStale: s.fail}
+	return guardedFSM{FSM: s.fsm, guard: s.guard, configIndex: &s.configIndex, onStale: s.fail, policy: s.snapshots, setTrailing: s.setTrailing}
 }
 
 func (s *Server) openBareStores(rc *raft.Config) (raft.LogStore, raft.StableStore, error) {

@@ -237,13 +237,9 @@ func (s *Server) Stats() map[string]string {
 	}
 }
 
-// SetSnapshots changes when snapshots are taken and how much log is kept behind them.
-func (s *Server) SetSnapshots(threshold uint64, interval time.Duration, trailing uint64) error {
-	rc := s.raft.ReloadableConfig()
-	setUnlessZero(&rc.SnapshotThreshold, threshold)
-	setUnlessZero(&rc.SnapshotInterval, interval)
-	setUnlessZero(&rc.TrailingLogs, trailing)
-	return s.raft.ReloadConfig(rc)
+// SetSnapshots changes when snapshots are taken and how much log is kept behind them; 0 leaves a setting as it is.
+func (s *Server) SetSnapshots(threshold uint64, interval time.Duration, trailing uint64) {
+	s.snapshots.set(threshold, interval, trailing)
 }
 
 func setUnlessZero[T comparable](v *T, to T) {

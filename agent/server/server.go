@@ -49,6 +49,7 @@ type Server struct {
 	logs      *logStore // nil in memory
 	guard     *logGuard
 	snaps     raft.SnapshotStore
+	snapshots *snapshotPolicy
 	autopilot *autopilot.Autopilot
 	batch     *batcher
 	reads     *readIndexer
@@ -94,6 +95,7 @@ func New(cfg Config, pool *transport.Pool) (*Server, error) {
 		fatalCh:     make(chan error, 1),
 		ctx:         ctx, cancel: cancel,
 	}
+	s.snapshots = newSnapshotPolicy(&s.cfg)
 	s.SetLimits(cfg.Limits)
 	s.reads = newReadIndexer(ctx.Done(), s.fetchReadIndex)
 	s.ttl = newSessionTimers(s.expireSession)
@@ -143,6 +145,7 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 	s.wg.Go(func() { s.followLeadership(notifyCh) })
 	s.wg.Go(func() { s.bootstrap(s.ctx) })
 	s.wg.Go(func() { s.followClusterID(s.ctx) })
+	s.wg.Go(func() { s.followSnapshots(s.ctx) })
 	return nil
 }
 

@@ -33,6 +33,7 @@ type FSM struct {
 	logger  *slog.Logger
 	applied applied
 	onFault func(error)
+	written snapshotBytes
 	fault   error // set once, by the goroutine that applies: nothing is applied after it
 }
 
@@ -139,8 +140,14 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if f.fault != nil {
 		return nil, f.fault
 	}
-	return &snapshot{view: f.store.Snapshot(), applied: f.applied.get(), logger: f.logger}, nil
+	return &snapshot{view: f.store.Snapshot(), applied: f.applied.get(), logger: f.logger, written: &f.written}, nil
 }
+
+// SnapshotBytes is how much snapshots have written so far; files that they share with earlier ones do not count.
+func (f *FSM) SnapshotBytes() int64 { return f.written.total.Load() }
+
+// RowBytes is the size of the newest snapshot without databases.
+func (f *FSM) RowBytes() int64 { return f.written.rows.Load() }
 
 // Restore implements raft.FSM: it replaces the store by a snapshot stream, all at once, and only when
 // the whole stream was found good. Otherwise the store stays as it is. The caller closes r.
@@ -162,6 +169,7 @@ func (f *FSM) restore(from Local, into func(func(*state.Restorer) error) error) 
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	f.applied.set(s.Index)
+	f.written.rows.Store(s.rowBytes)
 	f.logger.Info("restored a snapshot", "index", s.Index, "bytes", s.SizeBytes, "rows", s.Counts)
 	return nil
 }

@@ -112,6 +112,8 @@ type recordWriter struct {
 	sum    hash.Hash
 	counts map[string]int
 	buf    []byte
+	size   int64 // bytes written
+	files  int64 // of them, pages of databases
 	whole  int64 // bytes that the self-contained stream has so far
 	chunks int   // records of it that a local stream has files for
 }
@@ -124,6 +126,7 @@ func newRecordWriter(w io.Writer) (*recordWriter, error) {
 
 func (rw *recordWriter) raw(b []byte) error {
 	rw.sum.Write(b)
+	rw.size += int64(len(b))
 	rw.whole += int64(len(b))
 	_, err := rw.w.Write(b)
 	return err
@@ -149,6 +152,9 @@ func (rw *recordWriter) payload(t recordType, payload []byte) error {
 	rw.buf = b
 	if t != recordHeader && t != recordTrailer {
 		rw.counts[t.table()]++
+	}
+	if t == recordDatabaseChunk {
+		rw.files += int64(len(payload))
 	}
 	return rw.raw(b)
 }
@@ -204,6 +210,7 @@ type recordReader struct {
 	counts map[string]int
 	buf    bytes.Buffer
 	size   int64 // bytes read so far
+	files  int64 // of them, pages of databases
 }
 
 func newRecordReader(r io.Reader) (*recordReader, error) {
@@ -266,6 +273,9 @@ func (rr *recordReader) next() (recordType, []byte, error) {
 		return 0, nil, rr.end(payload)
 	}
 	rr.sum.Write(record)
+	if t == recordDatabaseChunk {
+		rr.files += length
+	}
 	if t != recordHeader {
 		rr.counts[t.table()]++
 	}

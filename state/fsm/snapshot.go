@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -26,6 +27,8 @@ type Summary struct {
 	Time      time.Time      // of the last entry in it, by the leaders' clocks
 	Counts    map[string]int // rows by table
 	SizeBytes int64          // of the stream
+
+	rowBytes int64 // of the stream without databases
 }
 
 // Verify reads a whole snapshot stream, decodes and checks everything that Restore would, and keeps
@@ -44,6 +47,13 @@ type snapshot struct {
 	view    *state.Snapshot
 	applied uint64
 	logger  *slog.Logger
+	written *snapshotBytes
+}
+
+// snapshotBytes says what snapshots of an FSM cost.
+type snapshotBytes struct {
+	total atomic.Int64 // written to disk so far
+	rows  atomic.Int64 // of the last one, without databases
 }
 
 // Persist implements raft.FSMSnapshot; it runs beside Apply.
@@ -69,6 +79,13 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 		return fmt.Errorf("persist snapshot at index %d: %w", s.applied, err)
 	}
 	s.view.Kept(sink.ID(), w.copies)
+	s.written.rows.Store(w.rowBytes)
+	s.written.total.Add(w.streamBytes)
+	for _, c := range w.copies {
+		if c.Shared == 0 {
+			s.written.total.Add(c.SizeBytes)
+		}
+	}
 	s.logger.Info("persisted a snapshot", "index", s.applied, "rows", w.counts)
 	return nil
 }
@@ -78,9 +95,11 @@ func (s *snapshot) Release() { s.view.Release() }
 
 // written is what writeStream has written.
 type written struct {
-	counts    map[string]int
-	copies    map[string]*state.DatabaseCopy // the files of a local stream
-	sizeBytes int64                          // of the self-contained stream
+	counts      map[string]int
+	copies      map[string]*state.DatabaseCopy // the files of a local stream
+	sizeBytes   int64                          // of the self-contained stream
+	streamBytes int64                          // of the stream itself
+	rowBytes    int64                          // of it, without databases
 }
 
 // writeStream writes the tables, each in key order, so that equal stores give equal streams; with files a local stream.
@@ -115,7 +134,7 @@ func writeStream(w io.Writer, v *state.Snapshot, applied uint64, files Files) (o
 		}
 	}
 	err = rw.finish()
-	out.counts, out.sizeBytes = rw.counts, rw.whole
+	out.counts, out.sizeBytes, out.streamBytes, out.rowBytes = rw.counts, rw.whole, rw.size, rw.size-rw.files
 	return out, err
 }
 
@@ -196,7 +215,7 @@ func readStream(from Local, v visitor) (Summary, error) {
 	if h == nil {
 		return Summary{}, fmt.Errorf("%w: it has no header", ErrSnapshot)
 	}
-	return Summary{Index: h.Applied, Time: time.Unix(0, h.Time).UTC(), Counts: rr.counts, SizeBytes: rr.size}, nil
+	return Summary{Index: h.Applied, Time: time.Unix(0, h.Time).UTC(), Counts: rr.counts, SizeBytes: rr.size, rowBytes: rr.size - rr.files}, nil
 }
 
 // decodeRow also makes sure that a row has its key, without which the store refuses it: a stream must

@@ -92,7 +92,7 @@ func (s *stall) server() *harness.Node { return s.cluster.Servers[0] }
 
 func (s *stall) fill(ctx context.Context, b *bench) error {
 	b.progress("making a database of %d MB", b.size.database/1e6)
-	statements := []api.SQLStatement{api.Stmt("create table big (id integer primary key, v blob)")}
+	statements := []api.SQLStatement{api.Stmt("create table big (id integer primary key, v blob)"), api.Stmt("create table inserted (id integer primary key, v text)")}
 	for n := 0; n < s.rows; n += stallFillRows {
 		statements = append(statements, api.Stmt("with recursive n(i) as (select ? union all select i + 1 from n where i < ?) insert into big select i, randomblob(?) from n",
 			n+1, min(n+stallFillRows, s.rows), stallRowBytes))
@@ -202,6 +202,38 @@ func (s *stall) report(ctx context.Context, b *bench) error {
 	}
 	b.report.add(row{What: "bytes that a snapshot writes of an unchanged database" + s.name, Measured: float64(written), Unit: "bytes", Target: 1 << 20, AtMost: true,
 		Value: fmt.Sprintf("%d bytes, in %s", written, round(took))})
+	return s.restart(ctx, b)
+}
+
+// restart measures how long a server that is killed takes to answer for its database again.
+func (s *stall) restart(ctx context.Context, b *bench) error {
+	r, err := load(ctx, callersStall, b.size.round*2, rawInserts(s.server().HTTPAddr()))
+	if err != nil {
+		return err
+	}
+	if err := s.server().Kill(); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := s.server().Start(); err != nil {
+		return err
+	}
+	for {
+		var n int
+		err := s.server().Quick().SQL().QueryRow(ctx, api.Stmt("select count(*) from inserted where id = 1"), nil, &n)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || time.Since(start) > time.Minute {
+			return fmt.Errorf("after a restart: %w", err)
+		}
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	took := time.Since(start)
+	b.report.add(row{What: fmt.Sprintf("SIGKILL to the first answer with a database of %d MB%s", b.size.database/1e6, s.name), Measured: took.Seconds(), Unit: "s", Target: 3, AtMost: true,
+		Value: fmt.Sprintf("%s, with %d inserts behind the last snapshot", round(took), r.Ops)})
 	return nil
 }
 
