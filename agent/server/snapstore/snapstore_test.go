@@ -236,6 +236,22 @@ func TestADatabaseMadeAgainIsAnotherOne(t *testing.T) {
 	}
 }
 
+// TestAnUploadUnderWayIsWrittenEachTime: it grows without a transaction of SQL.
+func TestAnUploadUnderWayIsWrittenEachTime(t *testing.T) {
+	r := newRig(t)
+	step := func(op structs.SQLUploadOp, offset int64, data string) {
+		r.apply(structs.CommandSQLUpload, &structs.SQLUploadRequest{WriteOptions: structs.WriteOptions{Namespace: structs.DefaultNamespace},
+			Op: op, ID: "u", Offset: offset, Data: []byte(data)})
+	}
+	step(structs.SQLUploadBegin, 0, "")
+	step(structs.SQLUploadAppend, 0, "first")
+	r.stream(r.snapshot())
+	step(structs.SQLUploadAppend, 5, ", second")
+	if data := r.stream(r.snapshot()); !bytes.Contains(data, []byte("first, second")) { // which verifies it
+		t.Error("the snapshot has not all of the upload")
+	}
+}
+
 func TestAFileIsWrittenAgainAfterManySnapshots(t *testing.T) {
 	r := newRig(t)
 	r.create("d")
