@@ -93,6 +93,9 @@ func (c *Client) Catalog() *Catalog { return &Catalog{c} }
 // Coordinates gives the network coordinates from which round trips are estimated.
 func (c *Client) Coordinates() *Coordinates { return &Coordinates{c} }
 
+// Network asks the agent about the overlay.
+func (c *Client) Network() *Network { return &Network{c} }
+
 // Status names the leader and the servers.
 func (c *Client) Status() *Status { return &Status{c} }
 

@@ -386,6 +386,15 @@ func ExampleClient_Coordinates() {
 	// Output: s1 true <nil>
 }
 
+func ExampleClient_Network() {
+	client, stop := connect()
+	defer stop()
+	peers, err := client.Network().Peers(context.Background())
+	// The agent of this example runs without the overlay.
+	fmt.Println(len(peers), errors.Is(err, api.ErrUnsupported))
+	// Output: 0 true
+}
+
 func ExampleClient_Status() {
 	client, stop := connect()
 	defer stop()

@@ -26,6 +26,11 @@ func TestTypesHaveTheJSONOfTheServers(t *testing.T) {
 		{&structs.CatalogNode{}, &api.Node{}},
 		{&structs.CoordinateEntry{}, &api.Coordinate{}},
 		{&structs.TxnResponse{}, &api.TxnReply{}},
+		{&structs.NetworkSelf{}, &api.NetworkSelf{}},
+		{&structs.NetworkPeer{}, &api.NetworkPeer{}},
+		{&structs.NetworkAddrs{}, &api.NetworkAddrs{}},
+		{&structs.NetworkPing{}, &api.NetworkPing{}},
+		{&structs.NetworkRecord{}, &api.NetworkRecord{}},
 	} {
 		t.Run(reflect.TypeOf(c.theirs).Elem().Name(), func(t *testing.T) {
 			n := 0

@@ -13,6 +13,7 @@ import (
 type Backend interface {
 	Cluster
 	Local
+	Network
 }
 
 // Cluster reaches the servers: on a server its own endpoints, on a client agent one of the servers.

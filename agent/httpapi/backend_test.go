@@ -263,6 +263,46 @@ func (a agent) Keyring(context.Context, structs.KeyringOp, string) (*structs.Key
 	return &structs.KeyringResponse{Datacenter: "dc1", Keys: map[string]int{"k": 1}, PrimaryKeys: map[string]int{"k": 1}, NumNodes: 1}, nil
 }
 
+// The network's methods echo what they were asked, so that tests see what a request came to.
+func (a agent) NetworkSelf() (*structs.NetworkSelf, error) {
+	return &structs.NetworkSelf{ID: "12D3KooWtest", Members: 2, Strangers: 1, UptimeSeconds: 1.5}, nil
+}
+
+func (a agent) NetworkPeers() ([]*structs.NetworkPeer, error) {
+	return []*structs.NetworkPeer{{ID: "a", Member: true, Connected: true}, {ID: "b"}}, nil
+}
+
+func (a agent) NetworkConnect(_ context.Context, addr string) (structs.NodeID, error) {
+	return structs.NodeID("at " + addr), nil
+}
+
+func (a agent) NetworkDisconnect(_ context.Context, id string) error {
+	if id != "a" {
+		return structs.Errorf(structs.KindNotFound, "peer %s is not connected", id)
+	}
+	return nil
+}
+
+func (a agent) NetworkFindPeer(_ context.Context, id string) (*structs.NetworkAddrs, error) {
+	return &structs.NetworkAddrs{ID: structs.NodeID(id), Addresses: []string{"/ip4/10.0.0.1/tcp/4001"}}, nil
+}
+
+func (a agent) NetworkProviders(_ context.Context, offer string, limit int) ([]*structs.NetworkAddrs, error) {
+	return make([]*structs.NetworkAddrs, limit), nil
+}
+
+func (a agent) NetworkPing(_ context.Context, id string, count int) (*structs.NetworkPing, error) {
+	return &structs.NetworkPing{ID: structs.NodeID(id), Pings: make([]structs.NetworkPingReply, count)}, nil
+}
+
+func (a agent) NetworkGet(_ context.Context, key string) (*structs.NetworkRecord, error) {
+	return &structs.NetworkRecord{Key: key, Data: []byte("x")}, nil
+}
+
+func (a agent) NetworkPut(_ context.Context, name string, data []byte, life time.Duration) (string, error) {
+	return fmt.Sprintf("%s %d %s", name, len(data), life), nil
+}
+
 // raftOps is a cluster of one server.
 type raftOps struct{ c *cluster }
 

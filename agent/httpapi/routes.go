@@ -26,6 +26,7 @@ func groups() []routeGroup {
 		{"Sessions", sessionRoutes()},
 		{"Agent", append(agentRoutes(), profileRoutes()...)},
 		{"Catalog and coordinates", catalogRoutes()},
+		{"Overlay", networkRoutes()},
 		{"Status", statusRoutes()},
 		{"Operator", operatorRoutes()},
 		{"Autopilot", autopilotRoutes()},

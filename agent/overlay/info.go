@@ -135,6 +135,7 @@ type Self struct {
 	TableSize    int            // peers in the routing table
 	Members      int
 	Strangers    int
+	Neighbors    int // members of the LAN, this node not counted
 	Protocols    []string
 	Offers       []string
 	Uptime       time.Duration
@@ -155,7 +156,7 @@ func (o *Overlay) Self() Self {
 		out.Offers = slices.Clone(o.table.offers)
 		o.table.mu.Unlock()
 	}
-	out.Members = len(o.members.list())
+	out.Members, out.Neighbors = len(o.members.list()), len(o.keeper.of(fromNeighbor|fromServer))
 	out.Strangers = max(0, len(o.host.Network().Peers())-out.Members)
 	for _, pid := range o.host.Mux().Protocols() {
 		out.Protocols = append(out.Protocols, string(pid))
