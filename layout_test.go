@@ -23,12 +23,13 @@ var layout = map[string][]string{
 	"internal/atomicfile": {},
 	"internal/creds":      {"structs", "internal/atomicfile"},
 	"internal/logging":    {},
+	"internal/sqltext":    {},
 	"internal/version":    {},
 
 	"state":              {"internal/atomicfile", "state/sqldb", "structs"},
 	"state/fsm":          {"state", "structs"},
 	"state/archive":      {"structs"},
-	"state/sqldb":        {"state/sqldb/sqlite", "structs"},
+	"state/sqldb":        {"internal/sqltext", "state/sqldb/sqlite", "structs"},
 	"state/sqldb/sqlite": {},
 
 	"rpc":           {"internal/acl", "rpc/transport", "state", "structs"},
@@ -41,7 +42,7 @@ var layout = map[string][]string{
 	"agent/config/settings": {},
 	"agent/gossip":          {"internal/atomicfile", "internal/logging", "structs"},
 	// The JSON of SQL and of rqlite's API are rooms of their own: they know bodies, not requests or servers.
-	"agent/httpapi":          {"agent/httpapi/rqlite", "agent/httpapi/sqljson", "internal/acl", "structs"},
+	"agent/httpapi":          {"agent/httpapi/rqlite", "agent/httpapi/sqljson", "internal/acl", "internal/sqltext", "structs"},
 	"agent/httpapi/rqlite":   {"agent/httpapi/sqljson", "structs"},
 	"agent/httpapi/sqljson":  {"structs"},
 	"agent/overlay":          {"structs"},
@@ -53,11 +54,10 @@ var layout = map[string][]string{
 
 	"api":           {},
 	"api/sqldriver": {"api"},
-	"command": {"agent", "agent/config", "agent/server", "api", "command/sqlrun", "command/sqlshell", "command/sqltext",
+	"command": {"agent", "agent/config", "agent/server", "api", "command/sqlrun", "command/sqlshell", "internal/sqltext",
 		"internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "state/archive", "state/fsm", "structs"},
-	"command/sqlrun":   {"api", "command/sqltext"},
-	"command/sqlshell": {"api", "command/sqlrun", "command/sqltext"},
-	"command/sqltext":  {},
+	"command/sqlrun":   {"api", "internal/sqltext"},
+	"command/sqlshell": {"api", "command/sqlrun", "internal/sqltext"},
 
 	"test":         {}, // only tests: they run binaries and test/harness
 	"test/harness": {"api"},

@@ -17,6 +17,7 @@ import (
 func registry() []func() *cmd {
 	return []func() *cmd{
 		agentCommand,
+		backupCommand,
 		completionCommand,
 		connectCommand,
 		debugCommand,
@@ -65,6 +66,7 @@ func registry() []func() *cmd {
 		peersCommand,
 		pingCommand,
 		reloadCommand,
+		restoreCommand,
 		rttCommand,
 		group("session", "Make and end sessions"),
 		sessionCreateCommand,
@@ -73,6 +75,7 @@ func registry() []func() *cmd {
 		sessionListCommand,
 		sessionRenewCommand,
 		group("snapshot", "Save, restore and inspect the state of the cluster"),
+		snapshotExtractCommand,
 		snapshotInspectCommand,
 		snapshotRestoreCommand,
 		snapshotSaveCommand,

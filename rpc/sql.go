@@ -221,7 +221,9 @@ func (s *service) sqlBackup(ctx context.Context, c call, req *structs.SQLBackupR
 	if err := s.b.ReadReady(ctx, &req.QueryOptions); err != nil {
 		return err
 	}
-	return s.b.State().SQLBackup(ctx, c.ns, req.Database, out)
+	return s.b.State().SQLBackup(ctx, &structs.SQLBackupRequest{
+		QueryOptions: structs.QueryOptions{Namespace: c.ns}, Database: req.Database, Text: req.Text, Tables: req.Tables, Vacuum: req.Vacuum,
+	}, out)
 }
 
 // sqlQuery streams the rows of one statement. An error is the stream's where it is about the request or this server;

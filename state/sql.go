@@ -119,14 +119,21 @@ func (s *Store) SQLQuery(ctx context.Context, ns structs.Namespace, database str
 	})
 }
 
-// SQLBackup writes a database, as it is now, as one file that any SQLite opens, while entries go on being applied.
-func (s *Store) SQLBackup(ctx context.Context, ns structs.Namespace, database string, w io.Writer) error {
-	return s.reading(ns, database, func(db *sqldb.DB, _ uint64) error {
+// SQLBackup writes a database, as it is now, as one file that any SQLite opens or as SQL text, while entries go on being
+// applied.
+func (s *Store) SQLBackup(ctx context.Context, r *structs.SQLBackupRequest, w io.Writer) error {
+	return s.reading(r.Namespace, r.Database, func(db *sqldb.DB, _ uint64) error {
+		if r.Vacuum && !r.Text {
+			return db.WriteCompact(ctx, s.dbs.path, w)
+		}
 		pin, err := db.Pin(ctx)
 		if err != nil {
 			return err
 		}
 		defer pin.Release()
+		if r.Text {
+			return pin.Dump(ctx, r.Tables, w)
+		}
 		_, err = pin.WriteTo(w)
 		return err
 	})

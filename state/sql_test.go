@@ -414,7 +414,7 @@ func TestBackupIsADatabaseOfItsOwn(t *testing.T) {
 	r := newSQLRig(t)
 	r.exec("", "create table t(a)", "insert into t values(1),(2)")
 	var file bytes.Buffer
-	if err := r.s.SQLBackup(t.Context(), ns, "", &file); err != nil {
+	if err := r.s.SQLBackup(t.Context(), &structs.SQLBackupRequest{QueryOptions: structs.QueryOptions{Namespace: ns}, Database: ""}, &file); err != nil {
 		t.Fatal(err)
 	}
 	r.exec("", "delete from t")
@@ -426,11 +426,11 @@ func TestBackupIsADatabaseOfItsOwn(t *testing.T) {
 		t.Fatalf("the backup has %q rows", got)
 	}
 	for _, database := range []string{"none", "../x"} {
-		if err := r.s.SQLBackup(t.Context(), ns, database, io.Discard); structs.KindOf(err) != structs.KindNotFound {
+		if err := r.s.SQLBackup(t.Context(), &structs.SQLBackupRequest{QueryOptions: structs.QueryOptions{Namespace: ns}, Database: database}, io.Discard); structs.KindOf(err) != structs.KindNotFound {
 			t.Errorf("backup of %q: %v", database, err)
 		}
 	}
-	if err := r.s.SQLBackup(t.Context(), "nowhere", "", io.Discard); structs.KindOf(err) != structs.KindNotFound {
+	if err := r.s.SQLBackup(t.Context(), &structs.SQLBackupRequest{QueryOptions: structs.QueryOptions{Namespace: "nowhere"}, Database: ""}, io.Discard); structs.KindOf(err) != structs.KindNotFound {
 		t.Errorf("backup in a missing namespace: %v", err)
 	}
 }

@@ -146,6 +146,14 @@ type SQLReply struct {
 	Replayed bool `codec:",omitempty"` // the reply was stored by an earlier request of the same RequestID
 }
 
+// Failed is the place of the result that ended a transaction, -1 when none did.
+func (r *SQLReply) Failed() int {
+	if n := len(r.Results); n > 0 && r.Results[n-1].Err != nil {
+		return n - 1
+	}
+	return -1
+}
+
 // SQLQueryRequest reads by one statement ("SQL.Query", a stream of SQLChunk).
 type SQLQueryRequest struct {
 	QueryOptions
@@ -155,10 +163,13 @@ type SQLQueryRequest struct {
 	Freshness int64 `codec:",omitempty"`
 }
 
-// SQLBackupRequest reads a whole database ("SQL.Backup", a stream of the bytes of one SQLite file).
+// SQLBackupRequest reads a whole database ("SQL.Backup", a stream of the bytes of one SQLite file, or of SQL text).
 type SQLBackupRequest struct {
 	QueryOptions
 	Database string
+	Text     bool     `codec:",omitempty"` // SQL text
+	Tables   []string `codec:",omitempty"` // with Text: only these
+	Vacuum   bool     `codec:",omitempty"` // the file without free pages, and without the tables that servers keep in it
 }
 
 // SQLChunk is a part of a query's reply. The first has Begin, the last Done; they may be the same. A statement that

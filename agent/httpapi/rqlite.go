@@ -40,6 +40,12 @@ func rqliteRoutes() []route {
 			params: forms + "; `transaction`; " + levels, body: statements, reply: results,
 		},
 		{
+			method: "GET", pattern: p + "backup", handle: dbBackup, basic: true,
+			doc:    "Download a database, as rqlite gives it: as one SQLite file or as SQL text.",
+			params: "`db=` the database; `fmt=sql` SQL text, with `tables=` only those; `vacuum`, `compress`; `noleader` of this server's own state",
+			reply:  "the file; a connection broken off means that it is not whole",
+		},
+		{
 			method: "POST", pattern: p + "load", handle: dbLoad, basic: true, plain: true,
 			doc: "Run SQL text as sqlite3's .dump writes it, all of it or nothing; its BEGIN, COMMIT and PRAGMA foreign_keys are passed over. " +
 				"Or put a SQLite file in the place of the database, as /v1/sql/restore does.",

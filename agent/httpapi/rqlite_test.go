@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"compress/gzip"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -219,4 +221,36 @@ func TestBasicAuthenticationIsForRqlitesRoutes(t *testing.T) {
 			t.Errorf("%s: token %q, %v", path, got.token, err)
 		}
 	}
+}
+
+func TestRqliteBackup(t *testing.T) {
+	s := start(t, Config{})
+	s.db(`[{},{"last_insert_id":1,"rows_affected":1},{}]`, "POST", "/db/execute", `["create table t (a)", "insert into t values ('kept')", "create table u (b)"]`)
+	for _, path := range []string{"/db/backup", "/v1/sql/backup"} {
+		if r := s.want(200, "kept", "GET", path, ""); !strings.HasPrefix(r.body, sqliteMagic) || r.header.Get("Content-Type") != "application/vnd.sqlite3" {
+			t.Error(r.header)
+		}
+		if r := s.want(200, "kept", "GET", path+"?fmt=delete&vacuum", ""); !strings.HasPrefix(r.body, sqliteMagic) || strings.Contains(r.body, "_debros_") {
+			t.Error(len(r.body))
+		}
+		want := "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE t (a);\nCREATE TABLE u (b);\nINSERT INTO \"t\" VALUES('kept');\nCOMMIT;\n"
+		if r := s.want(200, "", "GET", path+"?fmt=sql", ""); r.body != want || r.header.Get("Content-Type") != "application/sql" {
+			t.Errorf("%v %s", r.header, r.body)
+		}
+		if r := s.want(200, "", "GET", path+"?fmt=sql&tables=u,%20", ""); strings.Contains(r.body, "kept") || !strings.Contains(r.body, "CREATE TABLE u") {
+			t.Error(r.body)
+		}
+		zipped, err := gzip.NewReader(strings.NewReader(s.want(200, "", "GET", path+"?fmt=sql&compress", "").body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(zipped); err != nil || string(text) != want {
+			t.Errorf("%q, %v", text, err)
+		}
+		s.want(400, "unknown backup format", "GET", path+"?fmt=xml", "")
+		s.want(400, "no such table: none", "GET", path+"?fmt=sql&tables=none", "")
+		s.want(400, "whole database", "GET", path+"?tables=t", "")
+		s.want(404, "does not exist", "GET", path+"?db=none", "")
+	}
+	s.want(200, "kept", "GET", "/db/backup?noleader", "")
 }

@@ -39,8 +39,9 @@ func sqlRoutes() []route {
 		},
 		{
 			method: "GET", pattern: p + "backup", handle: sqlBackup,
-			doc: "Download a database as one SQLite file, which any SQLite opens.", params: db + "; consistency",
-			reply: "the file; a connection broken off means that it is not whole",
+			doc:    "Download a database as one SQLite file, which any SQLite opens, or as SQL text.",
+			params: db + "; consistency; `fmt=sql` SQL text, with `tables=` only those; `vacuum` without free pages and without the servers' own tables; `compress` gzip",
+			reply:  "the file; a connection broken off means that it is not whole",
 		},
 		{
 			method: "POST", pattern: p + "restore", handle: sqlRestore,
@@ -48,6 +49,25 @@ func sqlRoutes() []route {
 				"then one entry of the log changes the database on every server.",
 			params: db + "; for a new one `double_quoted_strings`, `foreign_keys`", body: "the file, at most limits.snapshot_bytes_max",
 			reply: database,
+		},
+		{
+			method: "POST", pattern: p + "import", handle: sqlImport, plain: true,
+			doc: "Run SQL text as it comes, however long, hundreds of statements at a time as one transaction. BEGIN, COMMIT and PRAGMA are left out, except user_version and application_id; " +
+				"an error names the line, and the transactions before it stay.",
+			params: db, body: "the text, at most limits.snapshot_bytes_max", reply: "`{\"statements\", \"skipped\", \"transactions\", \"index\"}`",
+		},
+		{
+			method: "POST", pattern: p + "migrate", handle: sqlMigrate,
+			doc: "Do the migrations that were not done, in the order of their names, each whole or not at all and once, whoever sends them at the same time. The table schema_migrations remembers them; " +
+				"409 when what was done is not what is sent.",
+			params: db, body: "`{\"migrations\": [{\"name\", \"sql\"}], \"dry_run\"}`, all there ever were",
+			reply: "`{\"migrations\": [{\"name\", \"done\"}], \"applied\", \"index\"}`; done: before this request",
+		},
+		{
+			method: "GET", pattern: p + "schema", handle: sqlSchema,
+			doc: "Describe tables and views with their columns, indexes, foreign keys and triggers.", params: db + "; consistency",
+			reply: "`{\"database\", \"schema_version\", \"tables\": [{\"name\", \"kind\", \"sql\", \"columns\": [{\"name\", \"type\", \"not_null\", \"default\", \"primary_key\", \"generated\"}], " +
+				"\"foreign_keys\", \"indexes\", \"triggers\"}], \"index\"}`",
 		},
 		{
 			method: "GET", pattern: p + "databases", handle: sqlDatabaseList,

@@ -12,7 +12,7 @@ import (
 	"strconv"
 
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/command/sqltext"
+	"github.com/debros/debros/internal/sqltext"
 )
 
 // WordArgs turns words of a command line into arguments: a number that would be written back as the very same

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/command/sqltext"
+	"github.com/debros/debros/internal/sqltext"
 )
 
 const (

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"time"
 
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/command/sqltext"
+	"github.com/debros/debros/internal/sqltext"
 )
 
 const (
@@ -80,7 +79,7 @@ func ImportSQL(ctx context.Context, db *api.SQL, in io.Reader, patience time.Dur
 	s := sqltext.NewSplitter(in)
 	for s.Next() {
 		st := s.Statement()
-		switch skip, err := fileOnly(st.Text); {
+		switch skip, err := sqltext.FileOnly(st.Text); {
 		case err != nil:
 			return done, fmt.Errorf("line %d: %w", st.Line, err)
 		case skip:
@@ -95,26 +94,4 @@ func ImportSQL(ctx context.Context, db *api.SQL, in io.Reader, patience time.Dur
 		return done, s.Err()
 	}
 	return done, b.send()
-}
-
-var (
-	kept         = regexp.MustCompile(`(?i)^pragma\s+(main\s*\.\s*)?(user_version|application_id)\s*[=(]`)
-	planner      = regexp.MustCompile(`(?i)^(insert\s+into|delete\s+from|drop\s+table(\s+if\s+exists)?)\s+["\[` + "`" + `]?sqlite_stat[134]\b`)
-	errRollsBack = errors.New("the file ends its transaction with ROLLBACK: what wrote it met an error, so it is not complete")
-)
-
-// fileOnly reports that a statement is about the file or the connection that reads it: batches are transactions
-// already, settings are the database's own, and the planner's statistics come from ANALYZE.
-func fileOnly(statement string) (bool, error) {
-	switch sqltext.FirstWord(statement) {
-	case "begin", "commit", "end", "savepoint", "release":
-		return true, nil
-	case "rollback":
-		return false, errRollsBack
-	case "pragma":
-		return !kept.MatchString(statement), nil
-	case "insert", "delete", "drop":
-		return planner.MatchString(statement), nil
-	}
-	return false, nil
 }

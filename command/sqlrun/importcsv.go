@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/command/sqltext"
+	"github.com/debros/debros/internal/sqltext"
 )
 
 // CSVOptions say how a file of CSV is read.

@@ -8,7 +8,7 @@ import (
 	"math"
 	"unicode/utf8"
 
-	"github.com/debros/debros/command/sqltext"
+	"github.com/debros/debros/internal/sqltext"
 )
 
 // jsonPrinter writes an array of objects, one on a line, with the columns in their order.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/command/sqltext"
+	"github.com/debros/debros/internal/sqltext"
 )
 
 // Migration is a file of SQL that changes a database from one version to the next.
@@ -119,7 +119,7 @@ func (m *Migration) do(ctx context.Context, db *api.SQL, last string, patience t
 	split := sqltext.NewSplitter(strings.NewReader(m.text))
 	for split.Next() {
 		st := split.Statement()
-		skip, err := fileOnly(st.Text)
+		skip, err := sqltext.FileOnly(st.Text)
 		if err != nil {
 			return fmt.Errorf("%s: line %d: %w", m.Name, st.Line, err)
 		}

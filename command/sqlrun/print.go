@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/debros/debros/api"
-	"github.com/debros/debros/command/sqltext"
+	"github.com/debros/debros/internal/sqltext"
 )
 
 // Format is how results are written.

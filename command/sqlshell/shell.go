@@ -17,7 +17,7 @@ import (
 
 	"github.com/debros/debros/api"
 	"github.com/debros/debros/command/sqlrun"
-	"github.com/debros/debros/command/sqltext"
+	"github.com/debros/debros/internal/sqltext"
 )
 
 // Config is what a shell begins with.

@@ -189,3 +189,21 @@ func TestTimerTellsHowLong(t *testing.T) {
 		t.Errorf("took %v, %v", d, err)
 	}
 }
+
+func TestShellSavesAndRestoresFiles(t *testing.T) {
+	sql := newSQL(t)
+	file, text := filepath.Join(t.TempDir(), "x.sqlite"), filepath.Join(t.TempDir(), "x.sql")
+	if err := os.WriteFile(text, []byte("create table u (a);"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := talk(t, sql, "create table saved (a); insert into saved values ('kept');", ".backup "+file, ".backup "+file, "update saved set a = 'changed';",
+		".restore "+file, ".restore "+file+" now", ".restore "+text, ".import "+file, ".restore "+file+" replace", "select a from saved;")
+	for _, want := range []string{"wrote ", "exists", "would be lost: .restore FILE replace", "usage: .restore FILE [replace]", ".import reads SQL text", "this is a SQLite file", "restored at index ", "kept"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "changed") {
+		t.Error(out)
+	}
+}

@@ -21,7 +21,7 @@ func fileOf(t *testing.T, statements ...string) []byte {
 	f := New(newStore(t), nil)
 	apply(t, f, 2, sql(t, statements...))
 	var backup bytes.Buffer
-	if err := f.Store().SQLBackup(context.Background(), structs.DefaultNamespace, "", &backup); err != nil {
+	if err := f.Store().SQLBackup(context.Background(), &structs.SQLBackupRequest{QueryOptions: structs.QueryOptions{Namespace: structs.DefaultNamespace}}, &backup); err != nil {
 		t.Fatal(err)
 	}
 	staged, err := f.Store().StageDatabase(context.Background(), &structs.SQLDatabase{}, &backup)
