@@ -32,6 +32,10 @@ func eachBackend(t *testing.T, f func(t *testing.T, b LogBackend)) {
 // diskCluster runs servers that keep their log in directories of the test.
 func diskCluster(t *testing.T, servers int, adjust func(*Config)) *cluster {
 	t.Helper()
+	var dirs []string // they go after the servers have stopped
+	for range servers {
+		dirs = append(dirs, t.TempDir())
+	}
 	c := &cluster{t: t, roster: &roster{members: map[structs.NodeID]structs.Member{}}, adjust: adjust}
 	t.Cleanup(func() {
 		for _, n := range c.nodes {
@@ -39,7 +43,7 @@ func diskCluster(t *testing.T, servers int, adjust func(*Config)) *cluster {
 		}
 	})
 	for i := range servers {
-		c.nodes = append(c.nodes, c.start(structs.NodeID(fmt.Sprintf("id%d", i)), t.TempDir(), servers))
+		c.nodes = append(c.nodes, c.start(structs.NodeID(fmt.Sprintf("id%d", i)), dirs[i], servers))
 	}
 	c.changed()
 	return c

@@ -112,10 +112,11 @@ func TestTheLogBehindASnapshotIsBoundedInBytes(t *testing.T) {
 
 // TestSnapshotsComeByThemselves, cost what the policy allows, and shorten the log by its bytes.
 func TestSnapshotsComeByThemselves(t *testing.T) {
+	dir := t.TempDir() // before the cluster, so that it goes when the server has stopped
 	c := newCluster(t, 0, func(cfg *Config) {
 		cfg.SnapshotThreshold, cfg.SnapshotInterval, cfg.trailingBytes = 20, 20*time.Millisecond, 1<<20
 	})
-	n := c.join("id0", t.TempDir(), 1)
+	n := c.join("id0", dir, 1)
 	c.leader()
 	sqlExec(t, n, "create table t(a)", "insert into t values(randomblob(3000000))")
 	snapshots := func() int {
