@@ -28,6 +28,7 @@ type reader struct {
 	*conn
 	pool *pool
 	ctx  context.Context // of the query that runs; nil while none does
+	rest func()          // called now and then while a statement runs; nil = nothing is
 
 	stepping *sqlite.Stmt // the statement that runs
 	temp     int64        // what it sorts and collects, as counted in Engine.queryTemp
@@ -43,6 +44,9 @@ const (
 
 // progress is called between steps; true ends the statement.
 func (r *reader) progress() bool {
+	if r.rest != nil {
+		r.rest()
+	}
 	if r.ctx != nil && r.ctx.Err() != nil {
 		return true
 	}
