@@ -27,7 +27,7 @@ var layout = map[string][]string{
 	"internal/version":    {},
 
 	"state":              {"internal/atomicfile", "state/sqldb", "structs"},
-	"state/fsm":          {"state", "structs"},
+	"state/fsm":          {"state", "state/sqldb", "structs"},
 	"state/archive":      {"structs"},
 	"state/sqldb":        {"internal/sqltext", "state/sqldb/sqlite", "structs"},
 	"state/sqldb/sqlite": {},
@@ -48,7 +48,7 @@ var layout = map[string][]string{
 	"agent/overlay":          {"structs"},
 	"agent/retryjoin":        {"structs"},
 	"agent/router":           {"rpc/transport", "structs"},
-	"agent/server":           {"agent/server/snapstore", "internal/acl", "internal/atomicfile", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "structs"},
+	"agent/server":           {"agent/server/snapstore", "internal/acl", "internal/atomicfile", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "state/sqldb", "structs"},
 	"agent/server/snapstore": {"internal/atomicfile", "state/fsm"},
 	"agent/telemetry":        {},
 

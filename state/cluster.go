@@ -23,6 +23,19 @@ func (t *Txn) Cluster(r *structs.ClusterRequest) {
 	t.touch(tableCluster, "")
 }
 
+// Verify notes that this entry has the servers compare their states. That is all that it changes: a server that knows no
+// such entry must not be let in any more, and a new leader must know when it was done last.
+func (t *Txn) Verify() {
+	old := t.view().cluster(nil)
+	if old == nil {
+		return // a cluster without an id proposes none
+	}
+	row := *old
+	row.VerifyIndex, row.VerifyTime = t.index, t.now
+	replace(t, tableCluster, old, &row)
+	t.touch(tableCluster, "")
+}
+
 // Cluster returns what the cluster knows of itself, nil when it has no id yet.
 func (s *Store) Cluster(ws memdb.WatchSet) (uint64, *structs.ClusterInfo) {
 	v := s.view(ws)

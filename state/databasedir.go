@@ -209,6 +209,17 @@ func (s *Store) DistrustDatabases() error {
 	return nil
 }
 
+// TrustDatabases takes DistrustDatabases back: all files were made anew since, in the boot of that name.
+func (s *Store) TrustDatabases(boot string) error {
+	if s.dbs.engine == nil {
+		return nil
+	}
+	if err := atomicfile.Write(filepath.Join(s.dbs.path, bootFile), []byte(boot), 0o600); err != nil {
+		return fmt.Errorf("trust the databases: %w", err)
+	}
+	return nil
+}
+
 // CloseDatabases closes the databases; queries that still run keep theirs until they end. It comes after the last
 // entry and may be called twice.
 func (s *Store) CloseDatabases() error {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -24,7 +25,14 @@ type Snapshot struct {
 func (s *Store) Snapshot() *Snapshot {
 	e := s.current.Load()
 	v := view{e.db.Txn(false)}
-	return &Snapshot{v: v, sql: e.files.snapshot(v)}
+	return &Snapshot{v: v, sql: e.files.snapshot(v, true)}
+}
+
+// Sight is Snapshot for who sums up the databases: none of them is replaced by what an earlier snapshot keeps of it.
+func (s *Store) Sight() *Snapshot {
+	e := s.current.Load()
+	v := view{e.db.Txn(false)}
+	return &Snapshot{v: v, sql: e.files.snapshot(v, false)}
 }
 
 // Note says, before the snapshot can be used, under which id it will be known: see Store.CanResume.
@@ -78,6 +86,13 @@ func (s *Snapshot) Databases(fn func(*structs.SQLDatabase) error) error {
 // last entry that is in it.
 func (s *Snapshot) WriteDatabase(d *structs.SQLDatabase, w io.Writer) (applied uint64, err error) {
 	return s.sql.writeTo(d, w)
+}
+
+// Fingerprint sums up what a database of the snapshot holds, however its pages are laid out, once. rest is called now and
+// then meanwhile and may sleep. An error for which sqldb.Damaged holds says that this server's file is not what it was;
+// ErrAhead and ErrReplaced, that the state of the snapshot cannot be had.
+func (s *Snapshot) Fingerprint(ctx context.Context, d *structs.SQLDatabase, rest func()) ([32]byte, error) {
+	return s.sql.fingerprint(ctx, d, s.Index(), rest)
 }
 
 // Autopilot is the autopilot configuration, nil when none was ever set.

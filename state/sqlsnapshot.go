@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -36,8 +37,9 @@ type sqlPin struct {
 	changed bool // the database was written to since; protected by sqlFiles.mu
 }
 
-// snapshot begins one; release must end it.
-func (s *sqlFiles) snapshot(v view) *sqlSnapshot {
+// snapshot begins one; release must end it. With copies, what an earlier snapshot keeps of a database stands for it, and
+// the database is not held.
+func (s *sqlFiles) snapshot(v view, copies bool) *sqlSnapshot {
 	if s == nil {
 		return nil
 	}
@@ -48,7 +50,7 @@ func (s *sqlFiles) snapshot(v view) *sqlSnapshot {
 	s.mu.Lock()
 	s.snaps[snap] = true
 	for name, p := range snap.pins {
-		if c := s.copies[name]; c != nil && c.Shared < copySharedMax {
+		if c := s.copies[name]; copies && c != nil && c.Shared < copySharedMax {
 			p.copy = c
 		}
 	}
@@ -166,6 +168,55 @@ func (snap *sqlSnapshot) writeTo(d *structs.SQLDatabase, w io.Writer) (applied u
 		return 0, fmt.Errorf("copy database %s of namespace %s: %w", d.Name, d.Namespace, err)
 	}
 	return p.pin.AppliedIndex(), nil
+}
+
+// ErrAhead: a database has entries already that the snapshot's tables have not, since it was left behind by a process
+// whose log is being applied again. Its state at the snapshot's index is gone.
+var ErrAhead = errors.New("the database is ahead of the tables: the log is being applied again")
+
+// ErrReplaced: the databases that were to be read are gone, since a restore replaced the state.
+var ErrReplaced = errReplaced
+
+// fingerprint sums up one database and lets go of it. rest is called now and then and may sleep.
+func (snap *sqlSnapshot) fingerprint(ctx context.Context, d *structs.SQLDatabase, index uint64, rest func()) ([32]byte, error) {
+	if snap == nil {
+		return [32]byte{}, errNoSQL
+	}
+	p := snap.pins[databaseFile(d)]
+	p.take(snap.files)
+	if p.err != nil {
+		return [32]byte{}, p.err
+	}
+	defer p.letGo(snap.files)
+	if p.upload != nil {
+		return p.uploadSum(d, rest)
+	}
+	if p.pin.AppliedIndex() > index {
+		return [32]byte{}, ErrAhead
+	}
+	p.pin.Pace(rest)
+	sum, err := p.pin.Fingerprint(ctx)
+	if err != nil {
+		return sum, fmt.Errorf("read database %s of namespace %s: %w", d.Name, d.Namespace, err)
+	}
+	return sum, nil
+}
+
+// uploadSum sums up what has come of an upload. That less is there than its row says is damage.
+func (p *sqlPin) uploadSum(d *structs.SQLDatabase, rest func()) (sum [32]byte, err error) {
+	h := sha256.New()
+	from := io.NewSectionReader(p.upload, 0, d.Upload.SizeBytes)
+	left := d.Upload.SizeBytes
+	for left > 0 && err == nil {
+		var n int64
+		n, err = io.CopyN(h, from, min(left, 1<<20))
+		left -= n
+		rest()
+	}
+	if err != nil {
+		return sum, fmt.Errorf("%w: read upload %s of namespace %s: %w", sqldb.ErrDamaged, d.Name, d.Namespace, err)
+	}
+	return [32]byte(h.Sum(nil)), nil
 }
 
 // release ends the snapshot. It may be called twice, not beside writeTo.

@@ -9,6 +9,10 @@ type ClusterID string
 type ClusterInfo struct {
 	ID          ClusterID
 	CreateIndex uint64
+	// VerifyIndex is the entry that last had the servers compare their states, VerifyTime its time in Unix
+	// nanoseconds; 0 before the first.
+	VerifyIndex uint64 `codec:",omitempty"`
+	VerifyTime  int64  `codec:",omitempty"`
 }
 
 // ClusterRequest gives the cluster its id (CommandCluster). The first one wins. No Reply.

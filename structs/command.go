@@ -19,6 +19,7 @@ const (
 	CommandSQL                              // SQLRequest; only where every server has FSMVersionSQL
 	CommandSQLDatabase                      // SQLDatabaseRequest; as CommandSQL
 	CommandSQLUpload                        // SQLUploadRequest; only where every server has FSMVersionUpload
+	CommandVerify                           // VerifyRequest; only where every server has FSMVersionVerify
 )
 
 // Command is one write, as an endpoint hands it to the batcher and as the FSM gets it back.

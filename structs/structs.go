@@ -31,11 +31,13 @@ const (
 	// ProtocolVersion counts changes of the RPC protocol.
 	ProtocolVersion = 1
 	// FSMVersion counts changes of what the FSM does with a committed entry.
-	FSMVersion = 4
+	FSMVersion = 5
 	// FSMVersionCluster is the first FSMVersion that knows CommandCluster.
 	FSMVersionCluster = 2
 	// FSMVersionSQL is the first FSMVersion that knows CommandSQL and CommandSQLDatabase.
 	FSMVersionSQL = 3
 	// FSMVersionUpload is the first FSMVersion that knows CommandSQLUpload and databases whose file it brought.
 	FSMVersionUpload = 4
+	// FSMVersionVerify is the first FSMVersion that knows CommandVerify.
+	FSMVersionVerify = 5
 )

@@ -41,6 +41,9 @@ func applyCommand(tx *state.Txn, c *structs.Command) (structs.CommandResult, err
 		return fallible(c, tx.SQLDatabase)
 	case structs.CommandSQLUpload:
 		return risky(c, tx.SQLUpload)
+	case structs.CommandVerify:
+		tx.Verify()
+		return structs.CommandResult{Reply: &structs.VerifyReply{}}, nil
 	}
 	return structs.CommandResult{}, fmt.Errorf("unknown command type %d: this server is older than the leader that wrote it", c.Type)
 }

@@ -34,7 +34,8 @@ type FSM struct {
 	applied applied
 	onFault func(error)
 	written snapshotBytes
-	fault   error // set once, by the goroutine that applies: nothing is applied after it
+	compare func(pin func() *Pinned) // nil: nobody compares
+	fault   error                    // set once, by the goroutine that applies: nothing is applied after it
 }
 
 var _ raft.BatchingFSM = (*FSM)(nil)
@@ -95,6 +96,9 @@ func (f *FSM) apply(l *raft.Log) any {
 			return f.fail(l, err)
 		}
 		response = results
+		if f.compare != nil && asksForComparison(results) {
+			f.compare(f.pin)
+		}
 	}
 	f.applied.set(l.Index) // after the commit: who waited for the index must find it in the store
 	return response

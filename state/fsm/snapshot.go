@@ -112,30 +112,45 @@ func writeStream(w io.Writer, v *state.Snapshot, applied uint64, files Files) (o
 	if err := rw.row(recordHeader, &h); err != nil {
 		return out, err
 	}
-	for _, table := range []func() error{
-		func() error { return v.Namespaces(rows[structs.NamespaceInfo](rw, recordNamespace)) },
-		func() error { return v.Nodes(rows[structs.Node](rw, recordNode)) },
-		func() error { return v.Sessions(rows[structs.Session](rw, recordSession)) },
-		func() error { return v.KVs(rows[structs.KVPair](rw, recordKV)) },
-		func() error { return v.Tombstones(rows[state.Tombstone](rw, recordTombstone)) },
-		func() error { return v.LockDelays(rows[state.LockDelay](rw, recordLockDelay)) },
-		func() error { return v.TableIndexes(rows[state.TableIndex](rw, recordTableIndex)) },
-		func() error {
-			if c := v.Autopilot(); c != nil {
-				return rw.row(recordAutopilot, c)
-			}
-			return nil
-		},
-		func() error { out.copies, err = writeDatabases(rw, v, files); return err },
-		func() error { return writeCluster(rw, v.Cluster()) },
-	} {
-		if err := table(); err != nil {
+	for _, table := range tablesOf(v) {
+		if err := table.write(rw); err != nil {
 			return out, err
 		}
+	}
+	if out.copies, err = writeDatabases(rw, v, files); err != nil {
+		return out, err
+	}
+	if err := writeCluster(rw, v.Cluster()); err != nil {
+		return out, err
 	}
 	err = rw.finish()
 	out.counts, out.sizeBytes, out.streamBytes, out.rowBytes = rw.counts, rw.whole, rw.size, rw.size-rw.files
 	return out, err
+}
+
+// streamTable is a table on its way into a stream.
+type streamTable struct {
+	of    recordType
+	write func(*recordWriter) error
+}
+
+// tablesOf are the tables before the databases, in the order of the stream.
+func tablesOf(v *state.Snapshot) []streamTable {
+	return []streamTable{
+		{recordNamespace, func(rw *recordWriter) error { return v.Namespaces(rows[structs.NamespaceInfo](rw, recordNamespace)) }},
+		{recordNode, func(rw *recordWriter) error { return v.Nodes(rows[structs.Node](rw, recordNode)) }},
+		{recordSession, func(rw *recordWriter) error { return v.Sessions(rows[structs.Session](rw, recordSession)) }},
+		{recordKV, func(rw *recordWriter) error { return v.KVs(rows[structs.KVPair](rw, recordKV)) }},
+		{recordTombstone, func(rw *recordWriter) error { return v.Tombstones(rows[state.Tombstone](rw, recordTombstone)) }},
+		{recordLockDelay, func(rw *recordWriter) error { return v.LockDelays(rows[state.LockDelay](rw, recordLockDelay)) }},
+		{recordTableIndex, func(rw *recordWriter) error { return v.TableIndexes(rows[state.TableIndex](rw, recordTableIndex)) }},
+		{recordAutopilot, func(rw *recordWriter) error {
+			if c := v.Autopilot(); c != nil {
+				return rw.row(recordAutopilot, c)
+			}
+			return nil
+		}},
+	}
 }
 
 // writeCluster writes the last row of a stream, if there is one.
