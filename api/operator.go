@@ -20,6 +20,7 @@ type RaftServer struct {
 	Voter           bool
 	ProtocolVersion string
 	LastIndex       uint64 // of its log; 0 when it did not answer
+	Quarantine      string `json:",omitempty"` // why it answers no reads: its state was found wrong; "" = it answers
 }
 
 // RefusedServer is a server that the agents see and that the leader keeps out of the cluster.

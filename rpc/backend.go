@@ -45,6 +45,10 @@ type Backend interface {
 	// endpoint has forwarded already. No leader within the hold time: KindNoLeader.
 	ReadReady(ctx context.Context, o *structs.QueryOptions) error
 
+	// Sound is nil while State may be shown. KindUnavailable: it is known to differ from that of the other servers.
+	// ReadReady asks it too.
+	Sound() error
+
 	// LeaderInfo says whether a leader is known and how long ago it was last heard; 0 on the leader.
 	LeaderInfo() (known bool, lastContact time.Duration)
 
@@ -140,6 +144,15 @@ type RaftOps interface {
 
 	// AutopilotHealth is the leader's view of the servers; it leaves QueryMeta alone. Leader only.
 	AutopilotHealth(ctx context.Context) (*structs.AutopilotHealthReply, error)
+
+	// Verify has all servers compare their states at one entry, whose index it returns, and does not wait for what they
+	// find; leader only. With a server's id it has that server take the leader's state: an unknown one is KindNotFound, the leader
+	// itself KindInvalid.
+	Verify(ctx context.Context, reinstall structs.NodeID) (index uint64, err error)
+
+	// VerifyReport is what came of the comparison at an entry, 0 = the newest; leader only. KindNotFound: there was none, or
+	// a later one has taken its place.
+	VerifyReport(at uint64) (*structs.VerifyReport, error)
 
 	// SnapshotSave writes an archive of this server's state to w. An error before the first byte
 	// leaves w untouched.

@@ -34,7 +34,8 @@ type testBackend struct {
 	// Set before use.
 	may      acl.Authorizer
 	limits   Limits
-	follower bool  // requests for the leader are answered with KindNoLeader
+	follower bool // requests for the leader are answered with KindNoLeader
+	unsound  error
 	notReady error // what ReadReady answers
 	ready    int   // how often it was asked
 }
@@ -144,6 +145,12 @@ func (b *testBackend) ReadReady(context.Context, *structs.QueryOptions) error {
 	return b.notReady
 }
 
+func (b *testBackend) Sound() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unsound
+}
+
 func (b *testBackend) LeaderInfo() (bool, time.Duration) { return true, 7 * time.Millisecond }
 
 func (b *testBackend) Authorize(token string) (acl.Authorizer, error) {
@@ -193,6 +200,17 @@ func (r testRaft) TransferLeadership(context.Context, structs.NodeID, string) er
 
 func (r testRaft) AutopilotHealth(context.Context) (*structs.AutopilotHealthReply, error) {
 	return &structs.AutopilotHealthReply{Healthy: true, Leader: "n1"}, nil
+}
+
+func (testRaft) Verify(_ context.Context, reinstall structs.NodeID) (uint64, error) {
+	if reinstall != "" {
+		return 0, structs.Errorf(structs.KindNotFound, "no such server")
+	}
+	return 5, nil
+}
+
+func (testRaft) VerifyReport(at uint64) (*structs.VerifyReport, error) {
+	return &structs.VerifyReport{Index: at, Outcome: structs.VerifyEqual}, nil
 }
 
 type memorySink struct{ bytes.Buffer }

@@ -61,6 +61,9 @@ func (s *service) block(ctx context.Context, o *structs.QueryOptions, run func(w
 		}
 		sleptOnNothing = !found
 		over := ws.WatchCtx(timeout) != nil
+		if err := s.b.Sound(); err != nil {
+			return 0, err
+		}
 		switch {
 		case ctx.Err() != nil:
 			return 0, ctx.Err()

@@ -207,6 +207,20 @@ func TestShutdownWakesBlockedQueriesWithUnavailable(t *testing.T) {
 	})
 }
 
+func TestBlockingQueryThatWakesInAWrongStateSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTestBackend(t)
+		index := b.set(t, "a", "1")
+		w := startWatch(t.Context(), b, "a", structs.QueryOptions{Index: index, Wait: time.Minute})
+		b.mu.Lock()
+		b.unsound = structs.Errorf(structs.KindUnavailable, "the state is wrong")
+		b.mu.Unlock()
+		b.set(t, "a", "2")
+		<-w.done
+		wantKind(t, w.err, structs.KindUnavailable)
+	})
+}
+
 func TestBlockingQueryEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTestBackend(t)

@@ -47,6 +47,8 @@ func goodRequests(sess string) map[string]any {
 		"Operator.AutopilotGet":       &structs.QueryRequest{},
 		"Operator.AutopilotSet":       &structs.AutopilotRequest{Config: structs.AutopilotConfig{LastContactThreshold: time.Second}},
 		"Operator.AutopilotHealth":    &structs.QueryRequest{},
+		"Operator.Verify":             &structs.VerifyRequest{},
+		"Operator.VerifyReport":       &structs.VerifyReportRequest{},
 		"SQL.Execute":                 &structs.SQLRequest{Statements: []structs.SQLStatement{{SQL: "select 1"}}},
 		"SQL.ApplyDatabase":           &structs.SQLDatabaseRequest{Op: structs.SQLDatabaseEnsure, Database: structs.SQLDatabase{Name: "d"}},
 		"SQL.Databases":               &structs.SQLDatabaseListRequest{},
@@ -198,7 +200,7 @@ func TestWritesAndLeaderReadsGoToTheLeader(t *testing.T) {
 	b.applied = nil
 	for _, m := range Methods(b) {
 		_, isWrite := requests[m.Name].(interface{ Write() *structs.WriteOptions })
-		leaderRead := m.Name == "Operator.RaftConfiguration" || m.Name == "Operator.AutopilotHealth"
+		leaderRead := m.Name == "Operator.RaftConfiguration" || m.Name == "Operator.AutopilotHealth" || m.Name == "Operator.VerifyReport"
 		b.forwards = nil
 		_, err := m.Handle(context.Background(), setOptions(requests[m.Name], "", "", "", true))
 		if isWrite || leaderRead {

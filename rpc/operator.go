@@ -17,6 +17,8 @@ func (s *service) operatorMethods() []transport.Method {
 		read(s, "Operator.AutopilotGet", s.autopilotGet),
 		write(s, "Operator.AutopilotSet", s.autopilotSet),
 		readLeader(s, "Operator.AutopilotHealth", s.autopilotHealth),
+		write(s, "Operator.Verify", s.verify),
+		readLeader(s, "Operator.VerifyReport", s.verifyReport),
 	}
 }
 
@@ -132,6 +134,30 @@ func (s *service) autopilotHealth(ctx context.Context, c call, _ *structs.QueryR
 		return err
 	}
 	*rep = *r
+	rep.Index = s.b.State().Index()
+	return nil
+}
+
+func (s *service) verify(ctx context.Context, c call, req *structs.VerifyRequest, rep *structs.VerifyReply) (err error) {
+	if !c.may.OperatorWrite() {
+		return denied("operator:write", "")
+	}
+	if err := checkName("server id", string(req.Reinstall)); err != nil {
+		return err
+	}
+	rep.Index, err = s.b.Raft().Verify(ctx, req.Reinstall)
+	return err
+}
+
+func (s *service) verifyReport(_ context.Context, c call, req *structs.VerifyReportRequest, rep *structs.VerifyReportReply) error {
+	if !c.may.OperatorRead() {
+		return denied("operator:read", "")
+	}
+	r, err := s.b.Raft().VerifyReport(req.At)
+	if err != nil {
+		return err
+	}
+	rep.Report = *r
 	rep.Index = s.b.State().Index()
 	return nil
 }

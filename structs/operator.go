@@ -11,6 +11,7 @@ type RaftServer struct {
 	Voter           bool
 	ProtocolVersion string
 	LastIndex       uint64 // 0 when the server did not answer
+	Quarantine      string `json:",omitempty"` // why it answers no reads; "" = it does
 }
 
 // RefusedServer is a server in the gossip pool that the leader keeps out of the Raft configuration.
@@ -125,6 +126,7 @@ type ServerStatsReply struct {
 	LastContact time.Duration
 	LastTerm    uint64
 	LastIndex   uint64
+	Quarantine  string // why the server answers no reads; "" = it does
 	// HasConfiguration: the server has a Raft configuration or log, or belongs to a cluster without
 	// having them yet, so it must not be bootstrapped.
 	HasConfiguration bool

@@ -113,6 +113,8 @@ func (c *cluster) elsewhere(to rpc.ForwardTo) (bool, error) {
 
 func (c *cluster) State() *state.Store { return c.fsm.Store() }
 
+func (c *cluster) Sound() error { return nil }
+
 func (c *cluster) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
 	if o.MinIndex == 0 {
 		return nil
@@ -334,6 +336,27 @@ func (raftOps) AutopilotHealth(context.Context) (*structs.AutopilotHealthReply, 
 	return &structs.AutopilotHealthReply{Healthy: false, Leader: "12D3KooWtest", Voters: []structs.NodeID{"12D3KooWtest"}, Servers: []structs.ServerHealth{{
 		ID: "12D3KooWtest", Name: testNode, SerfStatus: structs.MemberAlive, Leader: true, Voter: true, LastContact: 5 * time.Millisecond,
 	}}}, nil
+}
+
+func (raftOps) Verify(_ context.Context, reinstall structs.NodeID) (uint64, error) {
+	if reinstall != "" && reinstall != "12D3KooWother" {
+		return 0, structs.Errorf(structs.KindNotFound, "no such server")
+	}
+	return 14, nil
+}
+
+func (raftOps) VerifyReport(at uint64) (*structs.VerifyReport, error) {
+	if at > 14 {
+		return nil, structs.Errorf(structs.KindNotFound, "there was none")
+	}
+	return &structs.VerifyReport{
+		Index: 14, Outcome: structs.VerifyDifferent, Time: time.Unix(1_700_000_000, 0).UTC(),
+		Servers: []*structs.VerifyServer{
+			{ID: "12D3KooWtest", Node: testNode, Address: "10.0.0.1:7001", Leader: true, Voter: true, Verdict: structs.VerdictRight, Hash: "aa", Databases: 1, DatabasesDone: 1, Took: structs.ReadableDuration(5 * time.Millisecond), Build: "1.0.0"},
+			{ID: "12D3KooWother", Node: "x1", Address: "10.0.0.9:7001", Voter: true, Verdict: structs.VerdictDifferent, Hash: "bb", Databases: 1, DatabasesDone: 1, Build: "1.0.0", Quarantine: "it holds something else"},
+		},
+		Differences: []*structs.VerifyDifference{{Part: "table kv", Right: "cc", Hashes: map[structs.NodeID]string{"12D3KooWtest": "cc", "12D3KooWother": "dd"}}},
+	}, nil
 }
 
 type sink struct{ bytes.Buffer }

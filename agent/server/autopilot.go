@@ -66,6 +66,9 @@ func (p pilot) FetchServerStats(ctx context.Context, servers map[raft.ServerID]*
 				p.s.log.Debug("server does not answer autopilot", "node", srv.Name, "error", err)
 				return
 			}
+			if st.Quarantine != "" {
+				st.LastTerm = 0 // in no term of ours: autopilot takes it for unhealthy
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			out[id] = &autopilot.ServerStats{LastContact: st.LastContact, LastTerm: st.LastTerm, LastIndex: st.LastIndex}

@@ -169,6 +169,9 @@ func (s *Server) State() *state.Store { return s.store }
 
 // ReadReady implements rpc.Backend.
 func (s *Server) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
+	if err := s.Sound(); err != nil {
+		return err
+	}
 	if o.MinIndex > 0 {
 		if err := s.waitMinIndex(ctx, o); err != nil {
 			return err
@@ -197,7 +200,10 @@ func (s *Server) waitRead(ctx context.Context, index uint64, deadline time.Time)
 	wctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := s.fsm.WaitApplied(wctx, index)
-	if err != nil && ctx.Err() == nil {
+	if err == nil {
+		return s.Sound() // it may have been found wrong meanwhile
+	}
+	if ctx.Err() == nil {
 		return structs.Errorf(structs.KindUnavailable, "this server is behind: it stands at %d, the read needs %d", s.fsm.AppliedIndex(), index).
 			WithHint("ask another server, or read with -stale")
 	}

@@ -56,6 +56,9 @@ type Config struct {
 	// TombstoneTTL is how long deletions are remembered for blocking prefix queries; 0 = 15 min.
 	TombstoneTTL time.Duration
 
+	// VerifyInterval is how often the leader has all servers compare their states; 0 = only when it is asked to.
+	VerifyInterval time.Duration
+
 	// Autopilot is what a new cluster starts with; later the replicated configuration rules.
 	Autopilot structs.AutopilotConfig
 	// AutopilotInterval is how often servers are examined; 0 = autopilot's own 10 s / 2 s.

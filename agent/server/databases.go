@@ -39,6 +39,7 @@ func (s *Server) databaseFault(err error) {
 // says nothing about them; that it could not be written does: what SQLite wrote is never synced, so nobody
 // would hear that the disk has lost it.
 func (s *Server) distrustAfter(fault error) error {
+	s.quarantine.fault()
 	if errors.Is(fault, syscall.ENOSPC) {
 		return nil
 	}
@@ -76,7 +77,8 @@ func (s *Server) resume(rc *raft.Config) error {
 	if len(list) > 0 {
 		id = list[0].ID
 	}
-	if !s.store.CanResume(id) {
+	// Files of a server in quarantine may be what is wrong with it.
+	if s.quarantine.reason() != "" || !s.store.CanResume(id) {
 		return s.store.ForgetDatabases()
 	}
 	if id == "" {

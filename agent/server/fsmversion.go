@@ -21,6 +21,9 @@ func (s *Server) olderThan(version int) (structs.NodeID, error) {
 
 // fsmNeeded is the version that a server must know to hold the present state.
 func (s *Server) fsmNeeded() int {
+	if _, c := s.store.Cluster(nil); c != nil && c.VerifyIndex > 0 {
+		return structs.FSMVersionVerify
+	}
 	switch {
 	case s.store.HasUploads():
 		return structs.FSMVersionUpload

@@ -57,6 +57,12 @@ func (s *Server) startLeading() (stop func()) {
 
 // lead is the leader's office: what it holds is given back when ctx ends.
 func (s *Server) lead(ctx context.Context) {
+	why, wrong := s.quarantine.state()
+	if why != nil {
+		s.log.Warn("this server was elected, but its state is wrong: it hands leadership over")
+		poke(s.healCh)
+		return
+	}
 	s.log.Info("this server leads the cluster")
 	defer s.log.Info("this server no longer leads the cluster")
 	// No clock of an earlier office may go on: another leader renewed sessions meanwhile.
@@ -71,6 +77,8 @@ func (s *Server) lead(ctx context.Context) {
 	s.autopilot.Start(ctx)
 	defer func() { <-s.autopilot.Stop() }()
 
+	defer s.startComparing(ctx)()
+
 	reconciled := s.reconcileAll(ctx)
 	reconcile := time.NewTicker(s.cfg.ReconcileInterval)
 	defer reconcile.Stop()
@@ -84,6 +92,8 @@ func (s *Server) lead(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-wrong:
 			return
 		case <-s.reconcileCh:
 			reconciled = s.reconcileAll(ctx)

@@ -204,6 +204,7 @@ type guardedFSM struct {
 	onStale     func(error)
 	policy      *snapshotPolicy
 	setTrailing func(uint64) error
+	replica     *replicaGuard
 }
 
 // ApplyBatch implements raft.BatchingFSM.
@@ -227,15 +228,20 @@ func (f guardedFSM) Resume(rc io.ReadCloser) error { return f.restore(rc, f.Resu
 func (f guardedFSM) restore(rc io.ReadCloser, into func(fsm.Local) error) error {
 	snap := marked(rc)
 	if snap == nil {
-		return errors.New("a snapshot is to be restored that nobody opened") // a fault of ours
+		return errors.New("a snapshot is to be restored that nobody opened") // a fault of ours, before any entry relies on it
+	}
+	if err := f.replica.mayRestore(snap.mark.index, f.guard); err != nil {
+		return err
 	}
 	from := fsm.Local{Stream: rc}
 	if s, ok := snap.ReadCloser.(*snapstore.Snapshot); ok {
 		from = s.Local() // whose files the next snapshot can share
 	}
+	stood := f.AppliedIndex()
 	if err := into(from); err != nil {
 		return err
 	}
+	f.replica.restored(stood)
 	if err := f.Store().NoteSnapshot(snap.id); err != nil {
 		return err
 	}

@@ -48,6 +48,12 @@ func (s *Server) openRaft(layer raft.StreamLayer, notifyCh chan<- bool) error {
 			return err
 		}
 	}
+	last, err := logs.LastIndex()
+	if err != nil {
+		return fmt.Errorf("find the end of the raft log: %w", err)
+	}
+	s.comparer.replayed.Store(last)
+	s.fsm.OnCompare(s.comparer.note)
 	s.raft, err = raft.NewRaft(rc, s.guardedFSM(), logs, stable, s.snaps, s.trans)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
@@ -73,7 +79,7 @@ func (s *Server) openStores(rc *raft.Config) (raft.LogStore, raft.StableStore, e
 
 // guardedFSM is the FSM for Raft; after openStores.
 func (s *Server) guardedFSM() guardedFSM {
-	return guardedFSM{FSM: s.fsm, guard: s.guard, configIndex: &s.configIndex, onStale: s.fail, policy: s.snapshots, setTrailing: s.setTrailing}
+	return guardedFSM{FSM: s.fsm, guard: s.guard, configIndex: &s.configIndex, onStale: s.fail, policy: s.snapshots, setTrailing: s.setTrailing, replica: &s.replica}
 }
 
 func (s *Server) openBareStores(rc *raft.Config) (raft.LogStore, raft.StableStore, error) {

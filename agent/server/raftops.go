@@ -49,7 +49,7 @@ func (o raftOps) Stats() structs.ServerStatsReply {
 	term, _ := strconv.ParseUint(stats["last_log_term"], 10, 64)
 	return structs.ServerStatsReply{
 		LastContact: lastContact, LastTerm: term, LastIndex: o.s.raft.LastIndex(),
-		HasConfiguration: o.s.belongs(),
+		HasConfiguration: o.s.belongs(), Quarantine: o.s.quarantine.reason(),
 	}
 }
 
@@ -83,7 +83,7 @@ func (o raftOps) Configuration(ctx context.Context) (*structs.RaftConfigReply, e
 		reply.Servers = append(reply.Servers, row)
 		wg.Go(func() {
 			if st, err := o.s.statsOf(ctx, row.ID, row.Address); err == nil {
-				row.LastIndex = st.LastIndex
+				row.LastIndex, row.Quarantine = st.LastIndex, st.Quarantine
 			}
 		})
 	}

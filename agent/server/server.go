@@ -56,8 +56,16 @@ type Server struct {
 	pulse     *pulse
 	ttl       *sessionTimers
 	claims    claimBook
-	strangers strangerBook
-	trouble   map[structs.NodeID]string // of members, as last logged; owned by reconcileAll
+	// comparer hashes this server's state, compare judges all of them while this one leads, quarantine is when this one's is wrong.
+	comparer     *comparer
+	compare      compareOffice
+	quarantine   quarantine
+	snapshotting snapshotCount
+	replica      replicaGuard
+	reinstalling sync.Mutex    // held while a state is sent to another server
+	healCh       chan struct{} // capacity 1: look again how to get out of quarantine
+	strangers    strangerBook
+	trouble      map[structs.NodeID]string // of members, as last logged; owned by reconcileAll
 
 	// configIndex is where in the log the Raft configuration stands that was applied last; 0 = none yet.
 	configIndex atomic.Uint64
@@ -93,9 +101,14 @@ func New(cfg Config, pool *transport.Pool) (*Server, error) {
 		reloadCh:    make(chan struct{}, 1),
 		bootstrapCh: make(chan struct{}, 1),
 		fatalCh:     make(chan error, 1),
+		healCh:      make(chan struct{}, 1),
+		compare:     compareOffice{soonCh: make(chan struct{}, 1), newCh: make(chan struct{}, 1)},
 		ctx:         ctx, cancel: cancel,
 	}
 	s.snapshots = newSnapshotPolicy(&s.cfg)
+	s.comparer = newComparer(s.log)
+	s.quarantine.began = make(chan struct{})
+	s.replica = replicaGuard{quarantine: &s.quarantine, snapshotting: &s.snapshotting, comparer: s.comparer, running: func() bool { return s.running.Load() != nil }}
 	s.SetLimits(cfg.Limits)
 	s.reads = newReadIndexer(ctx.Done(), s.fetchReadIndex)
 	s.ttl = newSessionTimers(s.expireSession)
@@ -112,7 +125,7 @@ func New(cfg Config, pool *transport.Pool) (*Server, error) {
 
 // Methods and Streams are what the transport must serve for this server.
 func (s *Server) Methods() []transport.Method {
-	return append(rpc.Methods(s), s.claimMethod(), s.clusterClaimMethod())
+	return append(append(rpc.Methods(s), s.claimMethod(), s.clusterClaimMethod()), s.replicaMethods()...)
 }
 
 // Streams: see Methods.
@@ -129,6 +142,14 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 	if err := s.claims.openCluster(s.cfg.DataDir); err != nil {
 		return err
 	}
+	if err := s.quarantine.open(s.cfg.DataDir); err != nil {
+		return err
+	}
+	if why := s.quarantine.reason(); why != "" {
+		s.log.Error("the state of this server was found wrong before it stopped: it answers no reads until it has taken the state of another server",
+			"reason", why, "file", s.quarantine.file)
+	}
+	s.quarantineGauge()
 	if err := s.openDatabases(); err != nil {
 		return err
 	}
@@ -146,6 +167,8 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 	s.wg.Go(func() { s.bootstrap(s.ctx) })
 	s.wg.Go(func() { s.followClusterID(s.ctx) })
 	s.wg.Go(func() { s.followSnapshots(s.ctx) })
+	s.wg.Go(func() { s.comparer.run(s.ctx) })
+	s.wg.Go(func() { s.healWhenWrong(s.ctx) })
 	return nil
 }
 
@@ -172,7 +195,9 @@ func (s *Server) LeaderKnown() bool {
 }
 
 // IsLeader reports whether this server leads and is ready to serve as leader.
-func (s *Server) IsLeader() bool { return s.leadingTerm.Load() != 0 && s.raft.State() == raft.Leader }
+func (s *Server) IsLeader() bool {
+	return s.leadingTerm.Load() != 0 && s.raft.State() == raft.Leader && s.quarantine.reason() == ""
+}
 
 // KeepLeadership makes Close look like a crash to the other servers: nothing is handed over. For tests.
 func (s *Server) KeepLeadership() { s.keepLeader.Store(true) }

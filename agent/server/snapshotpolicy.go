@@ -125,7 +125,7 @@ type policedSnapshot struct {
 
 // Snapshot implements raft.FSM.
 func (f guardedFSM) Snapshot() (raft.FSMSnapshot, error) {
-	snap, err := f.FSM.Snapshot()
+	snap, err := f.replica.snapshot(f.FSM.Snapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (s *Server) followSnapshots(ctx context.Context) {
 			return
 		case <-time.After(s.snapshots.wait()):
 		}
-		if s.snapshots.due(s.snapshotBytes) {
+		if s.quarantine.reason() == "" && s.snapshots.due(s.snapshotBytes) {
 			_ = s.raft.Snapshot().Error() // Raft has logged it, and the next look tries again
 		}
 	}
