@@ -125,6 +125,7 @@ func (a *Agent) serverConfig() server.Config {
 		DisableLogCache:  cfg.RaftLogStore.DisableLogCache,
 		RaftMultiplier:   cfg.Performance.RaftMultiplier,
 		HoldTimeout:      cfg.Performance.RPCHoldTimeout,
+		VerifyInterval:   cfg.VerifyInterval,
 
 		SnapshotThreshold: cfg.RaftSnapshotThreshold, SnapshotInterval: cfg.RaftSnapshotInterval, TrailingLogs: cfg.RaftTrailingLogs,
 		Autopilot: structs.AutopilotConfig{

@@ -22,6 +22,7 @@ func TestTypesHaveTheJSONOfTheServers(t *testing.T) {
 		{&structs.AutopilotHealth{}, &api.AutopilotHealth{}},
 		{&structs.AutopilotState{}, &api.AutopilotState{}},
 		{&structs.RaftConfiguration{}, &api.RaftConfiguration{}},
+		{&structs.VerifyReport{}, &api.VerifyReport{}},
 		{&structs.KeyringResponse{}, &api.Keyring{}},
 		{&structs.CatalogNode{}, &api.Node{}},
 		{&structs.CoordinateEntry{}, &api.Coordinate{}},

@@ -51,6 +51,9 @@ func peersTable(c *call, cfg *api.RaftConfiguration) error {
 		} else if s.LastIndex > 0 && lead >= s.LastIndex {
 			behind = fmt.Sprintf("%d", lead-s.LastIndex)
 		}
+		if s.Quarantine != "" {
+			state = "quarantine" // it answers no reads: its state was found wrong
+		}
 		rows = append(rows, []string{s.Node, s.ID, s.Address, state, strconv.FormatBool(s.Voter), strconv.FormatUint(s.LastIndex, 10), behind})
 	}
 	if err := c.table([]string{"Node", "ID", "Address", "State", "Voter", "Index", "Behind"}, rows); err != nil || len(cfg.Refused) == 0 {

@@ -62,6 +62,7 @@ func registry() []func() *cmd {
 		raftRecoverCommand,
 		raftRemovePeerCommand,
 		raftTransferLeaderCommand,
+		operatorVerifyCommand,
 		peerIDCommand,
 		peersCommand,
 		pingCommand,

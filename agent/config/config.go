@@ -52,6 +52,8 @@ type Config struct {
 	RaftSnapshotInterval  time.Duration `hcl:"raft_snapshot_interval" default:"5s" min:"100ms" reload:"true" doc:"How often a server looks whether a snapshot is due."`
 	RaftTrailingLogs      uint64        `hcl:"raft_trailing_logs" default:"10240" min:"1" reload:"true" doc:"Log entries kept behind a snapshot, for followers that lag, up to 256 MiB of them."`
 
+	VerifyInterval time.Duration `hcl:"verify_interval" default:"1h" min:"0s" doc:"How often the servers compare what they hold, by the leader's setting. A server that differs from the majority answers no reads until it has taken another's state. 0s = only when 'debros operator verify' asks for it."`
+
 	Limits      Limits      `hcl:"limits" doc:"What one request or one client may take."`
 	HTTPConfig  HTTPConfig  `hcl:"http_config" doc:"Who may call the HTTP API from a browser."`
 	Performance Performance `hcl:"performance" doc:"Timing."`

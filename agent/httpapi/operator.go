@@ -42,7 +42,7 @@ func operatorRoutes() []route {
 			doc: k.doc, body: "`{\"Key\"}`, 32 bytes in base64", reply: "nothing",
 		})
 	}
-	return rows
+	return append(rows, verifyRoutes()...)
 }
 
 func raftConfiguration(c *call) error {

@@ -33,6 +33,23 @@ func TestOperatorRoutes(t *testing.T) {
 	}
 }
 
+func TestVerifyRoutes(t *testing.T) {
+	s := start(t, Config{})
+	s.wantJSON(200, `{"Index":14}`, "PUT", "/v1/operator/verify", "")
+	s.wantJSON(200, `{"Index":14}`, "PUT", "/v1/operator/verify?reinstall=12D3KooWother", "")
+	s.want(404, `"kind":"not_found"`, "PUT", "/v1/operator/verify?reinstall=x", "")
+	s.want(400, "server id", "PUT", "/v1/operator/verify?reinstall=a%0Ab", "")
+	s.want(400, "at=", "GET", "/v1/operator/verify?at=x", "")
+	s.want(404, `"kind":"not_found"`, "GET", "/v1/operator/verify?at=15", "")
+	for _, path := range []string{"/v1/operator/verify", "/v1/operator/verify?at=14&stale"} {
+		s.wantJSON(200, `{"Index":14,"Outcome":"different","Time":"2023-11-14T22:13:20Z","Servers":[
+			{"ID":"12D3KooWtest","Node":"s1","Address":"10.0.0.1:7001","Leader":true,"Voter":true,"Verdict":"right","Hash":"aa","Databases":1,"DatabasesDone":1,"Took":"5ms","Build":"1.0.0"},
+			{"ID":"12D3KooWother","Node":"x1","Address":"10.0.0.9:7001","Leader":false,"Voter":true,"Verdict":"different","Hash":"bb","Databases":1,"DatabasesDone":1,"Took":"0s","Build":"1.0.0",
+				"Quarantine":"it holds something else"}],
+			"Differences":[{"Part":"table kv","Right":"cc","Hashes":{"12D3KooWother":"dd","12D3KooWtest":"cc"}}]}`, "GET", path, "")
+	}
+}
+
 func TestAutopilotSpeaksInDurations(t *testing.T) {
 	s := start(t, Config{})
 	s.want(200, `"LastContactThreshold":"200ms"`, "GET", "/v1/operator/autopilot/configuration", "")
