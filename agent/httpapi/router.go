@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sort"
@@ -114,9 +115,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	c := &call{h: h, w: &response{ResponseWriter: w}, r: r, id: newRequestID()}
 	hdr := w.Header()
-	hdr.Set("X-Request-Id", c.id)
-	hdr.Set("X-Content-Type-Options", "nosniff")
-	hdr.Set("Cache-Control", "no-store") // nothing here outlives its index
+	hdr["X-Request-Id"] = []string{c.id}
+	hdr["X-Content-Type-Options"] = []string{"nosniff"}
+	hdr["Cache-Control"] = []string{"no-store"} // nothing here outlives its index
 	defer func() {
 		p := recover()
 		h.logAccess(c, time.Since(start))
@@ -182,6 +183,9 @@ func (h *Handler) logAccess(c *call, took time.Duration) {
 		status = 499 // as nginx calls a client that went away
 	}
 	// The query is left out: it holds session ids.
+	if !h.log.Enabled(c.r.Context(), slog.LevelDebug) {
+		return // before a dozen values are boxed for nothing
+	}
 	h.log.Debug("http request", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path, "client", c.r.RemoteAddr,
 		"status", status, "bytes", c.w.bytes, "took", took)
 }
