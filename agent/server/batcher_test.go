@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,6 +87,7 @@ func (r row) ConflictKeys() []string {
 type bench struct {
 	*batcher
 	raft    *fakeRaft
+	fsync   atomic.Int64 // what the log is said to take for an entry, nanoseconds
 	results chan result
 	cancel  context.CancelFunc
 	stopped chan struct{}
@@ -101,7 +103,8 @@ type result struct {
 func startBatcher(t *testing.T) *bench {
 	r := &fakeRaft{t: t}
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &bench{batcher: newBatcher(r, slog.New(slog.DiscardHandler)), raft: r, results: make(chan result, queueMax), cancel: cancel, stopped: make(chan struct{})}
+	b := &bench{raft: r, results: make(chan result, queueMax), cancel: cancel, stopped: make(chan struct{})}
+	b.batcher = newBatcher(r, slog.New(slog.DiscardHandler), func() time.Duration { return time.Duration(b.fsync.Load()) })
 	go func() { defer close(b.stopped); b.run(ctx) }()
 	return b
 }
@@ -169,6 +172,40 @@ func TestABatchWaitsOnlyWhileTwoEntriesAreOnTheirWay(t *testing.T) {
 		synctest.Wait()
 		if got := b.sizes(); got != "1 1 3" {
 			t.Fatalf("entries of %s, want those that waited in one", got)
+		}
+		b.finish()
+	})
+}
+
+// TestASecondEntryGoesOnlyWhereTheOtherServersAreFar: elsewhere it would wait for the same disks.
+func TestASecondEntryGoesOnlyWhereTheOtherServersAreFar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := startBatcher(t)
+		b.fsync.Store(int64(time.Millisecond))
+		commit := func(took time.Duration) {
+			time.Sleep(took)
+			es := b.raft.entries()
+			es[len(es)-1].commit()
+			synctest.Wait()
+		}
+		b.send(rows("a", "b", "c")...)
+		if got := b.sizes(); got != "1" {
+			t.Fatalf("entries of %s: the second was not held open", got)
+		}
+		commit(2 * time.Millisecond)
+		if got := b.sizes(); got != "1 2" {
+			t.Fatalf("entries of %s, want those that waited in one", got)
+		}
+		commit(20 * time.Millisecond) // the mean is now 4 ms
+		b.send(rows("d", "e")...)
+		if got := b.sizes(); got != "1 2 1" {
+			t.Fatalf("entries of %s: the mean is %s", got, b.commits.get())
+		}
+		commit(20 * time.Millisecond)
+		commit(20 * time.Millisecond)
+		b.send(rows("f", "g", "h")...)
+		if got := b.sizes(); got != "1 2 1 1 1 1" {
+			t.Fatalf("entries of %s: the mean is %s, and two may be on their way", got, b.commits.get())
 		}
 		b.finish()
 	})

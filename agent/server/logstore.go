@@ -35,6 +35,7 @@ type logStore struct {
 	backend
 	onFault func(error)
 	fault   atomic.Pointer[error]
+	stores  mean // how long StoreLogs takes
 }
 
 var _ raft.LogStore = (*logStore)(nil)
@@ -68,6 +69,14 @@ func openLogStore(dir string, c *Config, logger hclog.Logger, collector metrics.
 	return &logStore{backend: b, onFault: onFault}, nil
 }
 
+// fsyncTime is how long the log takes to store an entry, on average; 0 in memory.
+func (s *Server) fsyncTime() time.Duration {
+	if s.logs == nil {
+		return 0
+	}
+	return s.logs.stores.get()
+}
+
 func otherBackendError(have, want LogBackend, path string) error {
 	return fmt.Errorf("the raft log in %s was written with raft_logstore backend = %q, and the configuration says %q: set it back, or remove the data directory to join again as a new server", path, have, want)
 }
@@ -77,6 +86,8 @@ func (l *logStore) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Lo
 
 // StoreLogs implements raft.LogStore.
 func (l *logStore) StoreLogs(logs []*raft.Log) error {
+	start := time.Now()
+	defer func() { l.stores.add(time.Since(start)) }()
 	return l.write("append to", func() error { return l.backend.StoreLogs(logs) })
 }
 

@@ -157,7 +157,7 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 	if err := s.openRaft(layer, notifyCh); err != nil {
 		return err
 	}
-	s.batch = newBatcher(s.raft, s.log)
+	s.batch = newBatcher(s.raft, s.log, s.fsyncTime)
 	s.newAutopilot()
 	s.pulse = newPulse(s.cfg.raftConfig(nil).LeaderLeaseTimeout)
 	s.wg.Go(func() { s.pulse.run(s.ctx) })
