@@ -1,9 +1,11 @@
 package agent_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/debros/debros/agent/agenttest"
 	"github.com/debros/debros/agent/config"
@@ -74,5 +76,43 @@ func TestTheOverlayIsOffForNodesWithoutADirectory(t *testing.T) {
 		if cfg.OverlayOn() != want {
 			t.Errorf("%q: overlay %t", text, !want)
 		}
+	}
+}
+
+// The key of a copied directory is in use: across networks, where no gossip could tell.
+func TestTheSecondAgentWithANodeKeyStops(t *testing.T) {
+	c := agenttest.Cluster(t, 1, 0, overlayOn)
+	boot := c.Servers[0].Overlay().Self()
+	edge := func(name, dir string) agenttest.Spec {
+		return agenttest.Spec{
+			Name: name, Dir: dir, Key: c.Key, Overlay: true,
+			HCL: `overlay { bootstrap = ["` + boot.Listen[0].String() + "/p2p/" + boot.ID.String() + `"] }`,
+		}
+	}
+	first := agenttest.Start(t, edge("e1", t.TempDir()))
+	agenttest.Eventually(t, "the first to be a member", func() bool { return len(first.Overlay().Members()) == 1 })
+	key, err := os.ReadFile(filepath.Join(first.Spec.Dir, "node.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "node.key"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := agenttest.Start(t, edge("e2", dir))
+	select {
+	case <-second.Done():
+	case <-time.After(agenttest.Patience):
+		t.Fatal("the second agent with one node key goes on")
+	}
+	if err := second.Err(); !errors.Is(err, structs.ErrConflict) {
+		t.Errorf("it stopped with %v", err)
+	}
+	// The key moved to another directory, once its agent has stopped, is the same peer.
+	first.Shutdown()
+	moved := agenttest.Start(t, edge("e3", dir))
+	agenttest.Eventually(t, "the moved key to be a member", func() bool { return len(moved.Overlay().Members()) == 1 })
+	if moved.Member.ID != first.Member.ID {
+		t.Errorf("another peer: %s", moved.Member.ID)
 	}
 }

@@ -52,6 +52,16 @@ func (g *gater) isNamed(p peer.ID, a ma.Multiaddr) bool {
 	return g.named[p][string(a.Bytes())]
 }
 
+// reaches are those addresses of a peer that this node may dial.
+func (g *gater) reaches(p peer.ID, addrs []ma.Multiaddr) (out []ma.Multiaddr) {
+	for _, a := range addrs {
+		if g.isNamed(p, a) || g.rule.usable(a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 // InterceptPeerDial implements connmgr.ConnectionGater.
 func (g *gater) InterceptPeerDial(peer.ID) bool { return true }
 

@@ -146,6 +146,9 @@ func (o *Overlay) onMember(e memberEvent) {
 		o.gate.bus.left(e.peer)
 		o.log.Info("member is no longer connected", "peer", e.peer)
 	}
+	if r := o.relay.Load(); r != nil && e.err == nil {
+		r.poke()
+	}
 	countPeers(len(o.members.list()), len(o.host.Network().Peers()))
 }
 

@@ -15,6 +15,9 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
+// relayTag keeps the connection to a relay in use from being let go.
+const relayTag = "debros-relay"
+
 // Reservations at relays.
 const (
 	relaysWanted     = 2
@@ -61,7 +64,7 @@ func (o *Overlay) startRelay() error {
 	if o.rule.loopback || o.cfg.Reachability == ReachabilityPublic || o.cfg.Server && o.cfg.Reachability == ReachabilityAuto {
 		return nil // others reach this node
 	}
-	r := &relayer{o: o, held: map[peer.ID]*client.Reservation{}}
+	r := &relayer{o: o, wake: make(chan struct{}, 1), held: map[peer.ID]*client.Reservation{}}
 	sub, err := o.host.EventBus().Subscribe(new(event.EvtLocalReachabilityChanged))
 	if err != nil {
 		return fmt.Errorf("overlay: event bus: %w", err)
@@ -76,7 +79,8 @@ func (o *Overlay) startRelay() error {
 // libp2p's AutoRelay does the same on public networks only: it advertises no address of a private one, and
 // waits for an hour after a failure.
 type relayer struct {
-	o *Overlay
+	o    *Overlay
+	wake chan struct{} // capacity 1: a member came or went
 
 	mu   sync.Mutex // protects the following
 	held map[peer.ID]*client.Reservation
@@ -96,6 +100,7 @@ func (r *relayer) run(ctx context.Context, reachability <-chan any) {
 				needed = e.Reachability != network.ReachabilityPublic
 			}
 		case <-tick.C:
+		case <-r.wake:
 		case <-ctx.Done():
 			return
 		}
@@ -107,6 +112,14 @@ func (r *relayer) run(ctx context.Context, reachability <-chan any) {
 	}
 }
 
+// poke has the reservations looked after now.
+func (r *relayer) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
 // keep drops the reservations for which ok is false, and counts the others.
 func (r *relayer) keep(ok func(peer.ID, *client.Reservation) bool) int {
 	r.mu.Lock()
@@ -114,6 +127,7 @@ func (r *relayer) keep(ok func(peer.ID, *client.Reservation) bool) int {
 	for p, v := range r.held {
 		if !ok(p, v) {
 			delete(r.held, p)
+			r.o.host.ConnManager().Unprotect(p, relayTag)
 		}
 	}
 	return len(r.held)
@@ -143,7 +157,7 @@ func (r *relayer) renew(ctx context.Context) {
 		r.held[p] = v
 		r.mu.Unlock()
 		have++
-		r.o.host.ConnManager().Protect(p, "debros-relay")
+		r.o.host.ConnManager().Protect(p, relayTag)
 		r.o.log.Info("reachable through a relay", "relay", p)
 	}
 }
@@ -179,7 +193,7 @@ func (r *relayer) addrs() []ma.Multiaddr {
 	var out []ma.Multiaddr
 	for _, p := range relays {
 		tail := ma.StringCast("/p2p/" + p.String()).Encapsulate(circuit)
-		for _, a := range r.o.rule.filter(r.o.host.Peerstore().Addrs(p)) {
+		for _, a := range r.o.gater.reaches(p, r.o.host.Peerstore().Addrs(p)) {
 			if !relayed(a) {
 				out = append(out, a.Encapsulate(tail))
 			}
