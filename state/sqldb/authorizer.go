@@ -20,6 +20,7 @@ type intent struct {
 	sequence bool           // it writes to sqlite_sequence
 	writes   bool           // it inserts, updates or deletes rows of the user's tables itself
 	inserts  bool           // it inserts them
+	triggers bool           // its triggers write
 	counts   bool           // it asks changes()
 }
 
@@ -157,6 +158,7 @@ func (c *conn) table(in *intent, a sqlite.Action) *structs.Error {
 	case "sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema":
 		return nil // SQLite itself lets only its own statements write here
 	}
+	in.triggers = in.triggers || a.Inside != ""
 	if a.Inside == "" {
 		in.writes = true
 		in.inserts = in.inserts || a.Code == lib.SQLITE_INSERT

@@ -161,6 +161,10 @@ type writer struct {
 	overTemp bool         // it did more
 	maxRowid bool         // it wrote the highest rowid
 	inserted bool         // it inserted into a table with rowids
+	wrote    bool         // it wrote to a table with rowids
+	halfDone bool         // it failed and SQLite may not have taken back what it had written
+
+	withoutRowID bool // there are tables without rowids besides ours
 
 	virtual     bool  // there are virtual tables
 	changed     bool  // the transaction has changed the schema, or taken such a change back
@@ -188,6 +192,7 @@ func (db *DB) openWriter() (*writer, error) {
 		return w.over || w.overTemp
 	})
 	c.OnUpdate(func(op int32, rowid int64) {
+		w.wrote = true
 		if op != sqlite.OpDelete {
 			w.maxRowid = w.maxRowid || rowid == maxInt64
 			w.inserted = w.inserted || op == sqlite.OpInsert
@@ -235,6 +240,11 @@ func (w *writer) load() error {
 	}
 	s.Finalize()
 	w.virtual = len(tables) > 0
+	others, err := w.Int64(`SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND wr AND name <> '_debros_meta'`)
+	if err != nil {
+		return err
+	}
+	w.withoutRowID = others > 0
 	for _, name := range tables {
 		s, _, err := w.Prepare(`SELECT 1 FROM main."` + strings.ReplaceAll(name, `"`, `""`) + `"`)
 		if err != nil && refusalOf(err) == nil { // one that cannot be connected is refused where it is used

@@ -47,6 +47,11 @@ func (db *DB) localFault(doing string, err error) error {
 	return fmt.Errorf("database %s: %s: %w", db.path, doing, err)
 }
 
+func isExtended(err error, code int32) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code == code
+}
+
 func isCode(err error, primary int32) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && e.Primary() == primary

@@ -197,3 +197,29 @@ func TestRequestIDIsExecutedOnce(t *testing.T) {
 	}
 	expect(t, strings.Join(kept, " "), "c d")
 }
+
+// SQLite leaves the rows before the one that is of the wrong type for a STRICT table, inside of a transaction.
+func TestStatementOfAWrongTypeLeavesNothing(t *testing.T) {
+	for _, setup := range [][]string{
+		{"CREATE TABLE s (a INT) STRICT"},
+		{"CREATE TABLE s (a INT PRIMARY KEY) STRICT, WITHOUT ROWID"},
+		{"CREATE TABLE s (a INT) STRICT", "CREATE TABLE log (x)", "INSERT INTO log VALUES (0)", "CREATE TRIGGER tr BEFORE INSERT ON s BEGIN DELETE FROM log; END"},
+	} {
+		r := newReplica(t, Options{})
+		r.must(setup...)
+		begin := func() {
+			t.Helper()
+			r.must("INSERT INTO s VALUES (0)")
+			if len(setup) > 1 {
+				r.must("INSERT INTO log VALUES (0)")
+			}
+		}
+		begin()
+		before := content(r)
+		out := r.entry(request("INSERT INTO s VALUES (1), ('x')"), request("INSERT INTO s VALUES ('x')"), request("UPDATE s SET a = CASE WHEN a > 5 THEN 'x' ELSE a + 1 END"), request("DELETE FROM s WHERE a = 1"))
+		expect(t, strings.Join(out[:2], "; "), "error: conflict: cannot store TEXT value in INT column s.a; error: conflict: cannot store TEXT value in INT column s.a")
+		expect(t, out[3], "1/0") // of the update, not of the insert
+		begin()
+		expect(t, content(r), before)
+	}
+}

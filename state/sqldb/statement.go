@@ -121,7 +121,7 @@ func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, bound *int,
 	case w.maxRowid:
 		return outcome{refusal: structs.Errorf(structs.KindInvalid, "the rowid %d is not allowed: SQLite would choose the next one at random", int64(maxInt64)), undo: true}, nil
 	case refusal != nil:
-		return outcome{refusal: refusal}, nil
+		return outcome{refusal: refusal, undo: w.halfDone && !x.r.Transaction}, nil
 	}
 	if !x.r.Transaction && tx.db.o.ForeignKeys && w.DeferredForeignKeys() {
 		return outcome{refusal: brokenForeignKey(), undo: true}, nil
@@ -209,7 +209,7 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 	if w.virtual {
 		w.ZeroSteps()
 	}
-	w.limit, w.steps, w.over, w.maxRowid, w.inserted = x.left(), 0, false, false, false
+	w.limit, w.steps, w.over, w.maxRowid, w.inserted, w.wrote = x.left(), 0, false, false, false, false
 	w.stepping, w.temp, w.tempMax, w.overTemp = p.Stmt, 0, x.tempMax(), false
 	w.running, w.intent = &p.intent, intent{}
 	more := true
@@ -219,6 +219,8 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 		}
 	}
 	w.running, w.limit, w.stepping = nil, -1, nil
+	// SQLite does not count on the type check of a STRICT table when it decides whether it could have to take back rows.
+	w.halfDone = isExtended(err, lib.SQLITE_CONSTRAINT_DATATYPE) && (w.wrote || w.withoutRowID || p.intent.triggers)
 	x.counted = x.counted || p.setsChanges()
 	x.used += p.Steps() + statementWork
 	p.done()
