@@ -30,8 +30,8 @@ func Methods(b Backend) []transport.Method {
 
 // Streams are all endpoints that carry bytes without end: "Snapshot.Save" writes an archive to out
 // and nothing else, "Snapshot.Restore" reads one from in and writes nothing, "SQL.Query" writes frames of
-// structs.SQLChunk to out, "SQL.Backup" the bytes of a SQLite file; "SQL.Restore" reads such a file from in and writes one frame, a
-// structs.SQLDatabaseReply.
+// structs.SQLChunk to out, "SQL.Changes" frames of structs.SQLChangesChunk, "SQL.Backup" the bytes of a SQLite file; "SQL.Restore" reads such
+// a file from in and writes one frame, a structs.SQLDatabaseReply.
 func Streams(b Backend) []transport.StreamMethod {
 	s := &service{b: b}
 	return append(s.snapshotStreams(), s.sqlStreams()...)

@@ -38,6 +38,7 @@ func (s *service) sqlStreams() []transport.StreamMethod {
 	return []transport.StreamMethod{
 		streamOf(s, "SQL.Query", s.sqlQuery),
 		streamOf(s, "SQL.Backup", s.sqlBackup),
+		streamOf(s, "SQL.Changes", s.sqlChanges),
 		s.restoreStream(),
 	}
 }
@@ -139,12 +140,19 @@ func checkStatement(what string, st *structs.SQLStatement, size *int) error {
 }
 
 func (s *service) sqlApplyDatabase(ctx context.Context, c call, req *structs.SQLDatabaseRequest, rep *structs.SQLDatabaseReply) error {
-	d := structs.SQLDatabase{Name: req.Database.Name, PageBytes: req.Database.PageBytes, DoubleQuotedStrings: req.Database.DoubleQuotedStrings, ForeignKeys: req.Database.ForeignKeys}
+	d := structs.SQLDatabase{
+		Name: req.Database.Name, PageBytes: req.Database.PageBytes, DoubleQuotedStrings: req.Database.DoubleQuotedStrings,
+		ForeignKeys: req.Database.ForeignKeys, ChangesBytes: req.Database.ChangesBytes,
+	}
 	if err := checkDatabase(&d.Name); err != nil {
 		return err
 	}
 	if !c.may.SQLWrite(c.ns, d.Name) {
 		return denied("sql:write", d.Name)
+	}
+	if n := d.ChangesBytes; n != 0 && (n < structs.SQLChangesBytesMin || n > structs.SQLChangesBytesMax) {
+		return structs.Errorf(structs.KindInvalid, "%d bytes of changes cannot be kept", n).
+			WithHint("0 for none, or from %d (1 MiB) to %d (64 GiB)", structs.SQLChangesBytesMin, int64(structs.SQLChangesBytesMax))
 	}
 	switch req.Op {
 	case structs.SQLDatabaseCreate, structs.SQLDatabaseEnsure:
@@ -153,6 +161,8 @@ func (s *service) sqlApplyDatabase(ctx context.Context, c call, req *structs.SQL
 		}
 	case structs.SQLDatabaseDrop:
 		d = structs.SQLDatabase{Name: d.Name}
+	case structs.SQLDatabaseSetChanges:
+		d = structs.SQLDatabase{Name: d.Name, ChangesBytes: d.ChangesBytes}
 	default:
 		return structs.Errorf(structs.KindInvalid, "unknown database operation %q", clip(string(req.Op)))
 	}

@@ -39,16 +39,17 @@ func (v view) databaseRow(ws memdb.WatchSet, ns structs.Namespace, name string) 
 	return first[structs.SQLDatabase](ws, v.tx, tableDatabases, indexID, joinKey(string(ns), name))
 }
 
-// SQLDatabase creates or drops a database. Errors: KindInvalid for a name that cannot be one, KindNotFound
-// for a namespace or, when dropping, a database that does not exist, KindConflict for creating one that does.
-func (t *Txn) SQLDatabase(r *structs.SQLDatabaseRequest) (*structs.SQLDatabaseReply, *structs.Error) {
+// SQLDatabase creates, drops or changes a database. Refusals: KindInvalid for a name that cannot be one, KindNotFound
+// for a namespace or, when not creating, a database that does not exist, KindConflict for creating one that does. An error
+// is a fault of this server's own.
+func (t *Txn) SQLDatabase(r *structs.SQLDatabaseRequest) (*structs.SQLDatabaseReply, *structs.Error, error) {
 	ns, name := r.Namespace, r.Database.Name
 	if !structs.ValidDatabase(name) {
 		return nil, structs.Errorf(structs.KindInvalid, "invalid database name %q", name).
-			WithHint("1 to 63 of a-z, 0-9, _ and -, beginning with a letter or a digit")
+			WithHint("1 to 63 of a-z, 0-9, _ and -, beginning with a letter or a digit"), nil
 	}
 	if refusal := t.needNamespace(ns); refusal != nil {
-		return nil, refusal
+		return nil, refusal, nil
 	}
 	old := t.view().database(nil, ns, name)
 	reply := &structs.SQLDatabaseReply{}
@@ -60,21 +61,52 @@ func (t *Txn) SQLDatabase(r *structs.SQLDatabaseRequest) (*structs.SQLDatabaseRe
 			break
 		}
 		if old != nil {
-			return nil, structs.Errorf(structs.KindConflict, "database %q already exists", name)
+			return nil, structs.Errorf(structs.KindConflict, "database %q already exists", name), nil
 		}
 		d := r.Database
 		d.Namespace = ns
-		reply.Database = *t.createDatabase(d)
+		created := t.createDatabase(d)
+		reply.Database = *created
+		if d.ChangesBytes > 0 {
+			if err := t.setChanges(created); err != nil {
+				return nil, nil, err
+			}
+		}
 	case structs.SQLDatabaseDrop:
 		if old == nil {
-			return nil, noDatabase(name)
+			return nil, noDatabase(name), nil
 		}
 		t.dropDatabase(old)
 		reply.Database = *old
+	case structs.SQLDatabaseSetChanges:
+		d, refusal := t.databaseToWrite(ns, name)
+		if refusal != nil {
+			return nil, refusal, nil
+		}
+		changed := *d
+		changed.ChangesBytes = r.Database.ChangesBytes
+		replace(t, tableDatabases, d, &changed)
+		reply.Database = changed
+		if err := t.setChanges(&changed); err != nil {
+			return nil, nil, err
+		}
 	default:
-		return nil, structs.Errorf(structs.KindInvalid, "unknown database operation %q", r.Op)
+		return nil, structs.Errorf(structs.KindInvalid, "unknown database operation %q", r.Op), nil
 	}
-	return reply, nil
+	return reply, nil, nil
+}
+
+// setChanges has a database keep as much of its changes as its row says. The file holds the setting too, since what an
+// entry does must follow from the state at which the file stands.
+func (t *Txn) setChanges(d *structs.SQLDatabase) error {
+	w, err := t.openDatabase(d)
+	if err != nil || w.tx == nil {
+		return err
+	}
+	if err := w.tx.SetChanges(d.ChangesBytes); err != nil {
+		return w.fault(err)
+	}
+	return nil
 }
 
 func noDatabase(name string) *structs.Error {
@@ -122,6 +154,16 @@ func (t *Txn) databaseToWrite(ns structs.Namespace, name string) (*structs.SQLDa
 
 // databaseName is the database that a request means.
 func databaseName(name string) string { return cmp.Or(name, structs.DefaultDatabase) }
+
+// KeepsChanges reports whether there is a database whose changes are kept.
+func (s *Store) KeepsChanges() bool {
+	for d := range scan[structs.SQLDatabase](nil, s.view(nil).tx, tableDatabases, indexID, nil) {
+		if d.ChangesBytes > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // HasDatabases reports whether there is any database.
 func (s *Store) HasDatabases() bool {

@@ -67,7 +67,10 @@ func (r *rig) database(op structs.SQLDatabaseOp, d structs.SQLDatabase) *structs
 	r.t.Helper()
 	var refusal *structs.Error
 	r.entry(func(tx *Txn) {
-		_, refusal = tx.SQLDatabase(&structs.SQLDatabaseRequest{WriteOptions: structs.WriteOptions{Namespace: ns}, Op: op, Database: d})
+		var err error
+		if _, refusal, err = tx.SQLDatabase(&structs.SQLDatabaseRequest{WriteOptions: structs.WriteOptions{Namespace: ns}, Op: op, Database: d}); err != nil {
+			r.t.Fatal(err)
+		}
 	})
 	return refusal
 }
@@ -252,12 +255,9 @@ func TestAbortedEntryLeavesDatabasesAlone(t *testing.T) {
 	if _, refusal, err := tx.SQL(sqlRequest(ns, "", "insert into t values(1)")); refusal != nil || err != nil {
 		t.Fatal(refusal, err)
 	}
-	if refusal := func() *structs.Error {
-		_, refusal := tx.SQLDatabase(&structs.SQLDatabaseRequest{WriteOptions: structs.WriteOptions{Namespace: ns},
-			Op: structs.SQLDatabaseDrop, Database: structs.SQLDatabase{Name: structs.DefaultDatabase}})
-		return refusal
-	}(); refusal != nil {
-		t.Fatal(refusal)
+	if _, refusal, err := tx.SQLDatabase(&structs.SQLDatabaseRequest{WriteOptions: structs.WriteOptions{Namespace: ns},
+		Op: structs.SQLDatabaseDrop, Database: structs.SQLDatabase{Name: structs.DefaultDatabase}}); refusal != nil || err != nil {
+		t.Fatal(refusal, err)
 	}
 	tx.Abort()
 	if got := read(t, r.s, "", "select count(*) from t"); got != "0\n" {

@@ -112,7 +112,7 @@ func (t *Txn) installUpload(r *structs.SQLUploadRequest, up *structs.SQLDatabase
 	if old != nil {
 		t.dropped = append(t.dropped, old)
 	}
-	if _, err := t.openDatabase(&d); err != nil { // its commit writes this entry's index into the file
+	if err := t.setChanges(&d); err != nil { // it opens the file, and its commit writes this entry's index there
 		return nil, nil, err
 	}
 	return t.uploaded(&d), nil, nil

@@ -25,6 +25,7 @@ const (
 	KindNoPath                    // no path to the datacenter
 	KindUnsupported               // a server of the cluster is too old, or the feature is not in this build
 	KindCanceled                  // the caller gave up or its deadline passed
+	KindGone                      // what is asked for was there and is no longer kept
 )
 
 type kindInfo struct {
@@ -49,6 +50,7 @@ var kinds = [...]kindInfo{
 	KindNoPath:        {"no_path", http.StatusInternalServerError, 1},
 	KindUnsupported:   {"unsupported", http.StatusNotImplemented, 1},
 	KindCanceled:      {"canceled", http.StatusRequestTimeout, 1},
+	KindGone:          {"gone", http.StatusGone, 1},
 }
 
 func (k Kind) info() kindInfo {

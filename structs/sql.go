@@ -22,8 +22,11 @@ type SQLDatabase struct {
 	DoubleQuotedStrings bool `codec:",omitempty" json:",omitempty"`
 	// ForeignKeys has foreign keys enforced; as in SQLite they are not unless one asks.
 	ForeignKeys bool `codec:",omitempty" json:",omitempty"`
-	CreateIndex uint64
-	ModifyIndex uint64
+	// ChangesBytes is how much of the database's changes is kept for those who follow them, 0 = nothing. Only where
+	// every server has FSMVersionChanges.
+	ChangesBytes int64 `codec:",omitempty" json:",omitempty"`
+	CreateIndex  uint64
+	ModifyIndex  uint64
 	// FileIndex is the index at which an upload brought the file; 0 = it was made at CreateIndex.
 	FileIndex uint64 `codec:",omitempty" json:",omitempty"`
 	// Upload is set in the row of a file that is still on its way into the cluster. Its Name is no database's.
@@ -37,9 +40,12 @@ const (
 	SQLDatabaseCreate SQLDatabaseOp = "create" // refused when it exists
 	SQLDatabaseEnsure SQLDatabaseOp = "ensure" // created unless it exists, whatever its options are
 	SQLDatabaseDrop   SQLDatabaseOp = "drop"   // with everything in it
+	// SQLDatabaseSetChanges sets ChangesBytes of one that exists, or of the default one; only where every server has
+	// FSMVersionChanges.
+	SQLDatabaseSetChanges SQLDatabaseOp = "set-changes"
 )
 
-// SQLDatabaseRequest creates or drops a database ("SQL.ApplyDatabase"; CommandSQLDatabase). Reply: SQLDatabaseReply.
+// SQLDatabaseRequest creates, drops or changes a database ("SQL.ApplyDatabase"; CommandSQLDatabase). Reply: SQLDatabaseReply.
 type SQLDatabaseRequest struct {
 	WriteOptions
 	Op       SQLDatabaseOp

@@ -31,7 +31,7 @@ const (
 	// ProtocolVersion counts changes of the RPC protocol.
 	ProtocolVersion = 1
 	// FSMVersion counts changes of what the FSM does with a committed entry.
-	FSMVersion = 5
+	FSMVersion = 6
 	// FSMVersionCluster is the first FSMVersion that knows CommandCluster.
 	FSMVersionCluster = 2
 	// FSMVersionSQL is the first FSMVersion that knows CommandSQL and CommandSQLDatabase.
@@ -40,4 +40,6 @@ const (
 	FSMVersionUpload = 4
 	// FSMVersionVerify is the first FSMVersion that knows CommandVerify.
 	FSMVersionVerify = 5
+	// FSMVersionChanges is the first FSMVersion that knows SQLDatabase.ChangesBytes.
+	FSMVersionChanges = 6
 )

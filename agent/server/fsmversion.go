@@ -21,6 +21,9 @@ func (s *Server) olderThan(version int) (structs.NodeID, error) {
 
 // fsmNeeded is the version that a server must know to hold the present state.
 func (s *Server) fsmNeeded() int {
+	if s.store.KeepsChanges() {
+		return structs.FSMVersionChanges
+	}
 	if _, c := s.store.Cluster(nil); c != nil && c.VerifyIndex > 0 {
 		return structs.FSMVersionVerify
 	}
@@ -34,13 +37,13 @@ func (s *Server) fsmNeeded() int {
 }
 
 // mayPropose refuses commands that a server of the cluster does not know. Once the state needs a version every server
-// knows it, and admit keeps others out.
+// has it, and admit keeps others out.
 func (s *Server) mayPropose(t structs.CommandType, body any) error {
-	version, what := structs.FSMVersionSQL, "SQL"
-	if t == structs.CommandSQLUpload {
-		version, what = structs.FSMVersionUpload, "restoring of database files"
-	}
-	if !needsSQL(t, body) || s.fsmNeeded() >= version {
+	version, what := versionFor(t, body)
+	switch {
+	case version == 0, version <= structs.FSMVersionSQL && s.store.HasDatabases():
+		return nil
+	case version > structs.FSMVersionSQL && s.fsmNeeded() >= version: // it looks through all databases
 		return nil
 	}
 	old, err := s.olderThan(version)
@@ -54,15 +57,24 @@ func (s *Server) mayPropose(t structs.CommandType, body any) error {
 	return nil
 }
 
-// needsSQL reports whether a command is one that servers below FSMVersionSQL do not know. Of a transaction they would
-// take the SQL for an operation that is missing, and go on with other tables than the rest.
-func needsSQL(t structs.CommandType, body any) bool {
+// versionFor is the FSM version that knows a command, 0 when every server does, and what is new in it. Of a
+// transaction older servers would take the SQL for an operation that is missing, and go on with other tables than the rest.
+func versionFor(t structs.CommandType, body any) (version int, what string) {
 	switch t {
-	case structs.CommandSQL, structs.CommandSQLDatabase, structs.CommandSQLUpload:
-		return true
+	case structs.CommandSQL:
+		return structs.FSMVersionSQL, "SQL"
+	case structs.CommandSQLUpload:
+		return structs.FSMVersionUpload, "restoring of database files"
+	case structs.CommandSQLDatabase:
+		r, ok := body.(*structs.SQLDatabaseRequest)
+		if !ok || r.Op == structs.SQLDatabaseSetChanges || r.Database.ChangesBytes != 0 {
+			return structs.FSMVersionChanges, "feed of changes"
+		}
+		return structs.FSMVersionSQL, "SQL"
 	case structs.CommandTxn:
-		r, ok := body.(*structs.TxnRequest)
-		return !ok || r.HasSQL()
+		if r, ok := body.(*structs.TxnRequest); !ok || r.HasSQL() {
+			return structs.FSMVersionSQL, "SQL"
+		}
 	}
-	return false
+	return 0, ""
 }

@@ -7,22 +7,24 @@ import (
 )
 
 // An older server would take the SQL of a transaction for an operation that is missing, and do nothing where the others do.
-func TestTransactionNeedsServersThatKnowSQLWhenItHasSome(t *testing.T) {
+func TestCommandsNeedServersThatKnowThem(t *testing.T) {
 	kv := structs.TxnOp{KV: &structs.TxnKVOp{Verb: structs.KVSet}}
 	for _, c := range []struct {
-		want bool
+		want int
 		t    structs.CommandType
 		body any
 	}{
-		{true, structs.CommandSQL, &structs.SQLRequest{}},
-		{true, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{}},
-		{true, structs.CommandSQLUpload, &structs.SQLUploadRequest{}},
-		{true, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv, {SQL: &structs.TxnSQLOp{}}}}},
-		{false, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv}}},
-		{false, structs.CommandKV, &structs.KVRequest{}},
+		{structs.FSMVersionSQL, structs.CommandSQL, &structs.SQLRequest{}},
+		{structs.FSMVersionSQL, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{Op: structs.SQLDatabaseCreate}},
+		{structs.FSMVersionChanges, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{Op: structs.SQLDatabaseCreate, Database: structs.SQLDatabase{ChangesBytes: 1}}},
+		{structs.FSMVersionChanges, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{Op: structs.SQLDatabaseSetChanges}},
+		{structs.FSMVersionUpload, structs.CommandSQLUpload, &structs.SQLUploadRequest{}},
+		{structs.FSMVersionSQL, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv, {SQL: &structs.TxnSQLOp{}}}}},
+		{0, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv}}},
+		{0, structs.CommandKV, &structs.KVRequest{}},
 	} {
-		if got := needsSQL(c.t, c.body); got != c.want {
-			t.Errorf("command %d %+v: %v", c.t, c.body, got)
+		if got, _ := versionFor(c.t, c.body); got != c.want {
+			t.Errorf("command %d %+v: %d", c.t, c.body, got)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func applyCommand(tx *state.Txn, c *structs.Command) (structs.CommandResult, err
 	case structs.CommandSQL:
 		return risky(c, tx.SQL)
 	case structs.CommandSQLDatabase:
-		return fallible(c, tx.SQLDatabase)
+		return risky(c, tx.SQLDatabase)
 	case structs.CommandSQLUpload:
 		return risky(c, tx.SQLUpload)
 	case structs.CommandVerify:

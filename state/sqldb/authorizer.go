@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -22,6 +23,10 @@ type intent struct {
 	inserts  bool           // it inserts them
 	triggers bool           // its triggers write
 	counts   bool           // it asks changes()
+
+	defines      string // the table or view that it makes, changes or drops, or whose index or trigger it does
+	createsTable bool   // it makes one ...
+	selects      bool   // ... or something else, with a SELECT
 }
 
 // check refuses what is only seen when the statement is known as a whole.
@@ -31,6 +36,9 @@ func (in *intent) check() *structs.Error {
 	}
 	return nil
 }
+
+// define notes what a statement is about: the first thing that it says.
+func (in *intent) define(name string) { in.defines = cmp.Or(in.defines, name) }
 
 func denied(message, hint string) *structs.Error {
 	return &structs.Error{Kind: structs.KindDenied, Message: message, Hint: hint}
@@ -97,12 +105,14 @@ func (c *conn) judge(in *intent, a sqlite.Action) *structs.Error {
 		return c.function(in, strings.ToLower(a.Arg2))
 	case lib.SQLITE_CREATE_VTABLE, lib.SQLITE_DROP_VTABLE:
 		in.schema, in.ofStat = true, true
+		in.define(a.Arg1)
 		if module := strings.ToLower(a.Arg2); !slices.Contains([]string{"fts5", "fts5vocab", "rtree", "rtree_i32", "geopoly"}, module) {
 			return denied("virtual tables of "+module+" are not allowed", "fts5, fts5vocab, rtree and geopoly are")
 		}
 		return reserved(a.Arg1)
 	case lib.SQLITE_ALTER_TABLE:
 		in.schema, in.alter = true, true
+		in.define(a.Arg2)
 		return reserved(a.Arg2)
 	case lib.SQLITE_ANALYZE:
 		in.schema, in.stats, in.ofStat = true, true, true
@@ -113,9 +123,12 @@ func (c *conn) judge(in *intent, a sqlite.Action) *structs.Error {
 	case lib.SQLITE_CREATE_TABLE, lib.SQLITE_CREATE_VIEW, lib.SQLITE_DROP_TABLE, lib.SQLITE_DROP_VIEW,
 		lib.SQLITE_CREATE_INDEX, lib.SQLITE_CREATE_TRIGGER, lib.SQLITE_DROP_INDEX, lib.SQLITE_DROP_TRIGGER:
 		in.schema = true
+		in.define(cmp.Or(a.Arg2, a.Arg1)) // an index or a trigger has its table behind it
 		switch a.Code {
 		case lib.SQLITE_DROP_TABLE, lib.SQLITE_DROP_INDEX:
 			in.ofStat = true
+		case lib.SQLITE_CREATE_TABLE:
+			in.createsTable = true
 		}
 		if r := reserved(a.Arg1); r != nil {
 			return r
@@ -124,6 +137,7 @@ func (c *conn) judge(in *intent, a sqlite.Action) *structs.Error {
 	case lib.SQLITE_INSERT, lib.SQLITE_UPDATE, lib.SQLITE_DELETE, lib.SQLITE_READ:
 		return c.table(in, a)
 	case lib.SQLITE_SELECT, lib.SQLITE_RECURSIVE:
+		in.selects = true
 		return nil
 	}
 	return denied("this statement is not allowed here", "")

@@ -9,9 +9,15 @@ import (
 )
 
 // BenchmarkExecuteInsert is the part of the FSM in a batched single-row insert: 64 requests share an entry.
-func BenchmarkExecuteInsert(b *testing.B) {
+func BenchmarkExecuteInsert(b *testing.B) { benchmarkInsert(b, 0) }
+
+// BenchmarkExecuteInsertKeepingChanges is the same in a database whose changes are kept.
+func BenchmarkExecuteInsertKeepingChanges(b *testing.B) { benchmarkInsert(b, 64<<20) }
+
+func benchmarkInsert(b *testing.B, changes int64) {
 	r := newReplica(b, Options{})
 	r.must("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER)")
+	r.keepChanges(changes)
 	req := request("INSERT INTO t (name, n) VALUES (?, ?)")
 	req.Statements[0].Args = structs.NewSQLRow(structs.TextValue("a name of some length"), structs.IntegerValue(42))
 	b.ReportAllocs()
@@ -29,6 +35,31 @@ func BenchmarkExecuteInsert(b *testing.B) {
 		}
 		if err := tx.Commit(); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkChanges reads the feed, a change an operation.
+func BenchmarkChanges(b *testing.B) {
+	r := newReplica(b, Options{})
+	r.must("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER)")
+	r.keepChanges(64 << 20)
+	r.must("INSERT INTO t (name, n) SELECT 'name ' || i, i * 3 FROM (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 100000) SELECT i FROM c)")
+	from, n := structs.SQLPosition{}, 0
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n < b.N {
+		runs, at, err := r.db.Changes(context.Background(), from, 256<<10)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range runs {
+			if err := runs[i].Each(func(*structs.SQLChange) error { n++; return nil }); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if from = at; len(runs) == 0 {
+			from = structs.SQLPosition{}
 		}
 	}
 }

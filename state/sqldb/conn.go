@@ -102,11 +102,16 @@ func (c *conn) configure(o Options) error {
 // close closes the connection with everything on it; twice is fine.
 func (c *conn) close() error {
 	c.cache.clear()
+	c.closeOwn()
+	return c.Conn.Close()
+}
+
+// closeOwn frees our own statements.
+func (c *conn) closeOwn() {
 	for _, s := range c.own {
 		s.Finalize()
 	}
 	clear(c.own)
-	return c.Conn.Close()
 }
 
 // do runs one of our own statements that gives no rows.

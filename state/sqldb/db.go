@@ -93,6 +93,9 @@ func (db *DB) prepareFile() error {
 		return err
 	}
 	db.log.pageBytes = int(page)
+	if err := w.loadCapture(); err != nil {
+		return err
+	}
 	return w.load()
 }
 
@@ -150,7 +153,8 @@ func (db *DB) Close() error {
 // writer is the connection that writes, with what its callbacks note.
 type writer struct {
 	*conn
-	draws draws
+	draws   draws
+	capture *capture // nil: changes are not kept
 
 	limit    int64        // steps that the running statement may make; <0 = not counted
 	steps    int64        // that it made, in multiples of progressSteps
@@ -212,7 +216,7 @@ func (db *DB) openWriter() (*writer, error) {
 
 // load has SQLite read the schema now, so that this work is in no statement's budget, and connect the virtual tables: the
 // statements they compile then would else count as what the user's statement intends, on a new connection only.
-func (w *writer) load() error {
+func (w *writer) load() (err error) {
 	w.trusted = true
 	defer func() { w.trusted = false }()
 	if w.changed {
@@ -245,6 +249,13 @@ func (w *writer) load() error {
 		return err
 	}
 	w.withoutRowID = others > 0
+	if w.capture != nil {
+		defer func() {
+			if err == nil { // behind the virtual tables, which tell which tables are theirs
+				err = w.capture.loadTables(w)
+			}
+		}()
+	}
 	for _, name := range tables {
 		s, _, err := w.Prepare(`SELECT 1 FROM main."` + strings.ReplaceAll(name, `"`, `""`) + `"`)
 		if err != nil && refusalOf(err) == nil { // one that cannot be connected is refused where it is used

@@ -60,6 +60,10 @@ func (tx *Tx) Execute(r *structs.SQLRequest) (rep *structs.SQLReply, refusal *st
 	if refusal := validate(r); refusal != nil {
 		return nil, refusal, nil
 	}
+	if tx.db.w.capture.full() {
+		return nil, structs.Errorf(structs.KindRateLimited, "the requests that were sent at the same time changed too much to keep all of their changes").
+			WithHint("nothing was done: send it again"), nil
+	}
 	for attempt := 0; ; attempt++ {
 		// A request's budget may be more than the waste allowed: after its first loss it is told what was wrong with it.
 		if tx.waste > wasteMax && attempt != 1 {
@@ -103,6 +107,7 @@ func (tx *Tx) once(x *run) (again bool, err error) {
 	w.SetLastInsertRowID(0)
 	w.changesBase = w.TotalChanges()
 	w.draws.request = x.seq
+	w.capture.request()
 	tx.db.engine.nowMS = tx.now()
 	if x.r.RequestID != "" {
 		if x.reply, err = tx.storedReply(x.r.RequestID); x.reply != nil || err != nil {
@@ -131,6 +136,7 @@ func (tx *Tx) statements(x *run) (results []structs.SQLResult, again bool, err e
 		return x.settled, false, nil
 	}
 	w, whole := tx.db.w, x.r.Transaction
+	before := w.capture.mark()
 	if whole {
 		if err := w.do("SAVEPOINT request"); err != nil {
 			return nil, false, err
@@ -178,6 +184,7 @@ func (tx *Tx) statements(x *run) (results []structs.SQLResult, again bool, err e
 		x.settled = results
 		return nil, true, nil
 	default:
+		w.capture.cut(before)
 		err = w.undo("request")
 	}
 	return results, false, err

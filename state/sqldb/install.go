@@ -107,7 +107,7 @@ func examine(path string) error {
 		{"SELECT coalesce(group_concat(name), '') FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%' AND " +
 			"NOT (sql LIKE '%fts5%' OR sql LIKE '%rtree%' OR sql LIKE '%geopoly%')", "", "it has virtual tables of an unknown kind: %s"},
 		{"SELECT coalesce(group_concat(name), '') FROM sqlite_schema WHERE lower(substr(tbl_name, 1, 8)) = '_debros_' AND " +
-			"name NOT IN ('_debros_meta', '_debros_replies', 'sqlite_autoindex__debros_replies_1')", "", "it has reserved names: %s"},
+			"name NOT IN ('_debros_meta', '_debros_replies', 'sqlite_autoindex__debros_replies_1', '_debros_changes', 'sqlite_autoindex__debros_changes_1')", "", "it has reserved names: %s"},
 	} {
 		if complaint, err = c.text(check.sql); err != nil {
 			return examined(err)
@@ -171,6 +171,9 @@ func (c *conn) examineOwn() error {
 			own++
 		}
 	}
+	if err := c.examineChanges(own > 0); err != nil {
+		return err
+	}
 	switch own {
 	case 0:
 		return nil
@@ -183,6 +186,25 @@ func (c *conn) examineOwn() error {
 	}
 	if n != 2 {
 		return unsound("_debros_meta is not of format %d", formatVersion)
+	}
+	return nil
+}
+
+// examineChanges checks the table of changes with what stands in _debros_meta about it; both or neither are there.
+func (c *conn) examineChanges(meta bool) error {
+	sql, err := c.text("SELECT coalesce(max(sql), '') FROM sqlite_schema WHERE name = '_debros_changes'")
+	if err != nil {
+		return examined(err)
+	}
+	var notes int64
+	if meta {
+		notes, err = c.Int64("SELECT count(*) FROM _debros_meta WHERE key IN ('changes', 'changes-index', 'changes-seq') AND typeof(value) = 'integer' AND value >= 0")
+		if err != nil {
+			return examined(err)
+		}
+	}
+	if sql != "" && (sql != changesSchema || notes != 3) || sql == "" && notes != 0 {
+		return unsound("_debros_changes is another table, or _debros_meta contradicts it")
 	}
 	return nil
 }

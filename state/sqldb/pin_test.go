@@ -142,6 +142,7 @@ func TestInstallRefusesWhatIsNoSoundDatabaseAndHarmsNothing(t *testing.T) {
 	for i := len(flipped)/2 + 100; i < len(flipped)/2+200; i++ {
 		flipped[i] ^= 0x55
 	}
+	ours := []string{schema}
 	bad := map[string][]byte{
 		"no database":       []byte(strings.Repeat("nonsense ", 1000)),
 		"cut short":         good[:len(good)/2],
@@ -155,6 +156,10 @@ func TestInstallRefusesWhatIsNoSoundDatabaseAndHarmsNothing(t *testing.T) {
 		"UTF-16":           stock("PRAGMA encoding='UTF-16'", "CREATE TABLE t (a)"),
 		"highest rowid":    stock("CREATE TABLE t (a)", "INSERT INTO t (rowid, a) VALUES (9223372036854775807, 1)"),
 		"odd sequence":     stock("CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT)", "INSERT INTO sqlite_sequence VALUES ('t', 9223372036854775807)"),
+		"lone changes":     stock("CREATE TABLE _debros_changes (a)"),
+		"other changes":    stock(append(ours, "INSERT INTO _debros_meta VALUES ('changes', 5), ('changes-index', 5), ('changes-seq', 5)", "CREATE TABLE _debros_changes (a)")...),
+		"changes not kept": stock(append(ours, changesSchema)...),
+		"lost changes":     stock(append(ours, "INSERT INTO _debros_meta VALUES ('changes', 5), ('changes-index', 5), ('changes-seq', 5)")...),
 		"unknown vtable":   stock("CREATE VIRTUAL TABLE d USING dbstat"),
 	}
 	before := hashOf(t, r)

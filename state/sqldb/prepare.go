@@ -159,6 +159,7 @@ func (e *Engine) examineSchema(ctx context.Context, path string, o Options) erro
 	for _, h := range has {
 		m, ok := made[h.kind+" "+h.name]
 		switch {
+		case h.table == "_debros_changes": // examineChanges has seen that it is ours; adopt drops it
 		case isOfSQLite(h):
 			if h.kind != "table" || h.table != h.name || h.sql != ofSQLite[h.name] || !h.rooted {
 				return unsound("table %s is not SQLite's own", h.name)
@@ -261,7 +262,10 @@ func (e *Engine) adopt(path string, o Options) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = db.w.do(`DELETE FROM _debros_replies`)
+	err = db.w.keepChanges(0, 0) // those in the file are of another history
+	if err == nil {
+		err = db.w.do(`DELETE FROM _debros_replies`)
+	}
 	if err == nil {
 		err = db.w.do(`DELETE FROM _debros_meta WHERE key NOT IN ('format', 'applied')`)
 	}

@@ -25,7 +25,7 @@ type outcome struct {
 func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err error) {
 	w, st := tx.db.w, &x.r.Statements[i]
 	w.draws.statement, w.draws.source = i, nil
-	savepoint, position, bound := false, 0, 0
+	savepoint, position, bound, before := false, 0, 0, w.capture.mark()
 	for sql := st.SQL; ; position++ {
 		p, refusal, err := w.prepare(sql)
 		if err != nil {
@@ -46,7 +46,7 @@ func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err
 				savepoint = true
 			}
 			*res = structs.SQLResult{}
-			if out, err = tx.execute(x, p, st, &bound, res); err != nil {
+			if out, err = tx.execute(x, p, sql[:len(sql)-p.tail], st, &bound, res); err != nil {
 				return false, err
 			}
 			w.forget(p, sql)
@@ -65,6 +65,7 @@ func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err
 		case out.undo && !savepoint, out.refusal != nil && position > 0 && x.stats:
 			return true, nil
 		case out.undo, out.refusal != nil && position > 0:
+			w.capture.cut(before)
 			return false, w.undo("statement")
 		case savepoint:
 			return false, w.do("RELEASE statement")
@@ -92,14 +93,20 @@ func (w *writer) forget(p *prepared, sql string) {
 	w.cache.trim(sql)
 }
 
-// execute runs one compiled statement. bound counts the positional arguments that the statements before it took.
-func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, bound *int, res *structs.SQLResult) (outcome, error) {
+// execute runs one compiled statement, whose text is sql. bound counts the positional arguments that the statements before it took.
+func (tx *Tx) execute(x *run, p *prepared, sql string, st *structs.SQLStatement, bound *int, res *structs.SQLResult) (outcome, error) {
 	w := tx.db.w
 	in := p.intent
 	used, refusal, err := p.bind(st, *bound)
 	*bound += used
 	if refusal != nil || err != nil {
 		return outcome{refusal: refusal}, err
+	}
+	var def ddl
+	if in.schema {
+		if def, err = w.beginDDL(sql); err != nil {
+			return outcome{}, err
+		}
 	}
 	refusal, tooMuch, err := tx.step(x, p, func() *structs.Error { return x.collect(p, res) })
 	x.stats = x.stats || in.stats
@@ -112,12 +119,17 @@ func (tx *Tx) execute(x *run, p *prepared, st *structs.SQLStatement, bound *int,
 		if lerr := w.load(); lerr != nil && err == nil {
 			err = lerr
 		}
+		if err == nil && refusal == nil && tooMuch == nil {
+			err = w.endDDL(def, &in)
+		}
 	}
 	switch {
 	case err != nil:
 		return outcome{}, err
 	case tooMuch != nil:
 		return outcome{refusal: tooMuch, undo: !p.readOnly}, nil
+	case w.capture != nil && w.capture.over:
+		return outcome{refusal: w.capture.tooMuch(), undo: true}, nil
 	case w.maxRowid:
 		return outcome{refusal: structs.Errorf(structs.KindInvalid, "the rowid %d is not allowed: SQLite would choose the next one at random", int64(maxInt64)), undo: true}, nil
 	case refusal != nil:
@@ -185,7 +197,7 @@ func (w *writer) checkAfter(in *intent) (*structs.Error, error) {
 		}
 	}
 	if in.alter {
-		n, err := w.ask(`SELECT 1 FROM sqlite_schema WHERE lower(substr(name, 1, 8)) = '_debros_' AND name NOT IN ('_debros_meta', '_debros_replies')`, nil)
+		n, err := w.ask(`SELECT 1 FROM sqlite_schema WHERE lower(substr(name, 1, 8)) = '_debros_' AND name NOT IN ('_debros_meta', '_debros_replies', '_debros_changes')`, nil)
 		if n > 0 || err != nil {
 			return reserved(ownPrefix), err
 		}
@@ -212,6 +224,7 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 	w.limit, w.steps, w.over, w.maxRowid, w.inserted, w.wrote = x.left(), 0, false, false, false, false
 	w.stepping, w.temp, w.tempMax, w.overTemp = p.Stmt, 0, x.tempMax(), false
 	w.running, w.intent = &p.intent, intent{}
+	before := w.capture.mark()
 	more := true
 	for more && err == nil && tooMuch == nil {
 		if more, err = p.Step(); more {
@@ -221,6 +234,12 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 	w.running, w.limit, w.stepping = nil, -1, nil
 	// SQLite does not count on the type check of a STRICT table when it decides whether it could have to take back rows.
 	w.halfDone = isExtended(err, lib.SQLITE_CONSTRAINT_DATATYPE) && (w.wrote || w.withoutRowID || p.intent.triggers)
+	if err != nil && !p.KeptRows() {
+		w.capture.cut(before)
+	}
+	if c := w.capture; c != nil && c.err != nil {
+		return nil, nil, c.err
+	}
 	x.counted = x.counted || p.setsChanges()
 	x.used += p.Steps() + statementWork
 	p.done()

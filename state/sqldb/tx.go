@@ -25,12 +25,18 @@ type Tx struct {
 	db    *DB
 	stamp structs.Stamp
 	ran   []*run // requests whose effects stand, in order
-	marks []int  // open savepoints: the length of ran at each
+	marks []mark // open savepoints
 	seq   int    // requests begun
 	waste int64  // steps done in vain or again
 	done  bool
 
 	failed []int // transactions of the entry, by NoteFailed
+}
+
+// mark is an open savepoint: how many requests had run, and what they had changed.
+type mark struct {
+	ran     int
+	changes captureMark
 }
 
 // Mark names a savepoint of a Tx.
@@ -49,6 +55,7 @@ func (tx *Tx) begin() error {
 	w := tx.db.w
 	w.draws.seed, w.draws.index = tx.stamp.Seed, tx.stamp.Index
 	w.changed = false
+	w.capture.reset()
 	if err := w.do("BEGIN IMMEDIATE"); err != nil {
 		return tx.db.localFault("begin", err)
 	}
@@ -63,6 +70,9 @@ func (tx *Tx) Commit() error {
 	tx.done = true
 	w := tx.db.w
 	err := tx.writeFailed()
+	if err == nil {
+		err = tx.writeChanges()
+	}
 	if err == nil {
 		err = w.do(`UPDATE _debros_meta SET value = ? WHERE key = 'applied'`, int64(tx.stamp.Index))
 	}
@@ -97,7 +107,11 @@ func (db *DB) reopen() error {
 		return db.localFault("reopen", err)
 	}
 	db.w = w
-	if err := w.load(); err != nil {
+	err = w.loadCapture()
+	if err == nil {
+		err = w.load()
+	}
+	if err != nil {
 		return db.localFault("reopen", err)
 	}
 	return nil
@@ -111,7 +125,7 @@ func (tx *Tx) Savepoint() (Mark, error) {
 	if err := tx.db.w.do("SAVEPOINT mark"); err != nil {
 		return 0, tx.db.localFault("savepoint", err)
 	}
-	tx.marks = append(tx.marks, len(tx.ran))
+	tx.marks = append(tx.marks, mark{len(tx.ran), tx.db.w.capture.mark()})
 	return Mark(len(tx.marks) - 1), nil
 }
 
@@ -135,10 +149,12 @@ func (tx *Tx) RollbackTo(m Mark) error {
 		return errTxDone
 	}
 	stats := false
-	for _, r := range tx.ran[tx.marks[m]:] {
+	at := tx.marks[m]
+	for _, r := range tx.ran[at.ran:] {
 		stats = stats || r.stats
 	}
-	tx.ran = tx.ran[:tx.marks[m]]
+	tx.ran = tx.ran[:at.ran]
+	tx.db.w.capture.cut(at.changes)
 	if stats { // in memory they would stay as they are
 		tx.marks = tx.marks[:m]
 		return tx.rebuild()
@@ -177,7 +193,7 @@ func (tx *Tx) rebuild() error {
 	ran, marks := tx.ran, tx.marks
 	tx.ran, tx.marks = nil, nil
 	for i := 0; ; i++ {
-		for len(marks) > 0 && marks[0] == i {
+		for len(marks) > 0 && marks[0].ran == i {
 			marks = marks[1:]
 			if _, err := tx.Savepoint(); err != nil {
 				return err

@@ -51,6 +51,13 @@ func randomWorkload(t *testing.T, seed uint64) {
 	for _, r := range all {
 		r.must(sqlgen.Setup...)
 	}
+	var m *mirror
+	if seed%2 == 0 {
+		for _, r := range all {
+			r.keepChanges(64 << 20)
+		}
+		m = newMirror(t, steady)
+	}
 	for range 60 {
 		if g.IntN(3) == 0 {
 			restless.reopen()
@@ -77,6 +84,9 @@ func randomWorkload(t *testing.T, seed uint64) {
 			same(t, "restless", strings.Split(content(steady), "\n"), strings.Split(content(restless), "\n"))
 			same(t, "copied", strings.Split(content(steady), "\n"), strings.Split(content(copied), "\n"))
 			t.Fatalf("entry %d leaves different rows", steady.index)
+		}
+		if m != nil {
+			m.follow(entry, restless, copied)
 		}
 	}
 	for _, r := range all { // FTS5 in a connection that has the table open does not look for changes before it checks itself
