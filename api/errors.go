@@ -32,6 +32,7 @@ const (
 	KindNoPath        Kind = "no_path"        // no path to the datacenter
 	KindUnsupported   Kind = "unsupported"    // the cluster is too old for this
 	KindCanceled      Kind = "canceled"       // the caller gave up or its deadline passed
+	KindGone          Kind = "gone"           // what is asked for was there and is no longer kept
 )
 
 // Error is every error that comes from an agent or from the way to it. Match kinds with errors.Is
@@ -74,6 +75,7 @@ var (
 	ErrNoPath        = &Error{Kind: KindNoPath}
 	ErrUnsupported   = &Error{Kind: KindUnsupported}
 	ErrCanceled      = &Error{Kind: KindCanceled}
+	ErrGone          = &Error{Kind: KindGone}
 )
 
 func errorf(k Kind, format string, args ...any) *Error {
@@ -149,6 +151,8 @@ func kindOfStatus(status int, message string) Kind {
 		return KindQuota
 	case http.StatusNotImplemented:
 		return KindUnsupported
+	case http.StatusGone:
+		return KindGone
 	case http.StatusRequestTimeout:
 		return KindCanceled
 	}

@@ -75,6 +75,50 @@ func ExampleSQL_Query() {
 	// a query cannot write true
 }
 
+func ExampleSQL_Changes() {
+	client, stop := connect()
+	defer stop()
+	ctx, db := context.Background(), client.SQL()
+	if _, _, err := db.SetChanges(ctx, "default", 64<<20, nil); err != nil { // from here on changes are kept
+		fmt.Println(err)
+		return
+	}
+	for _, sql := range []string{
+		"CREATE TABLE todo (id INTEGER PRIMARY KEY, what TEXT)", "INSERT INTO todo (what) VALUES ('sleep')", "UPDATE todo SET what = 'wake up'", "DELETE FROM todo",
+	} {
+		if _, err := db.Exec(ctx, sql); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	feed := db.Changes(api.SQLFeedOptions{}) // with Follow it would wait for more
+	for change, err := range feed.All(ctx) {
+		if err != nil {
+			fmt.Println(err) // with Follow the loop would go on: the feed tries again, and misses nothing
+			return
+		}
+		switch change.Op {
+		case api.SQLInsert:
+			fmt.Println("new:", change.RowID, change.New.Values())
+		case api.SQLUpdate:
+			fmt.Println("changed:", change.Old.Values(), "to", change.New.Values())
+		case api.SQLDelete:
+			fmt.Println("gone:", change.RowID)
+		case api.SQLSchema:
+			fmt.Println(change.SQL)
+		}
+	}
+	later := db.Changes(api.SQLFeedOptions{From: feed.Position()}) // whatever comes
+	for range later.All(ctx) {
+		fmt.Println("there is nothing more")
+	}
+	// Output:
+	// CREATE TABLE todo (id INTEGER PRIMARY KEY, what TEXT)
+	// new: 1 [1 sleep]
+	// changed: [1 sleep] to [1 wake up]
+	// gone: 1
+}
+
 func ExampleSQL_Execute() {
 	client, stop := connect()
 	defer stop()

@@ -83,7 +83,7 @@ func TestMemberReadsTheServersJSON(t *testing.T) {
 func TestKindsAreThoseOfTheServers(t *testing.T) {
 	ours := []api.Kind{
 		api.KindInternal, api.KindInvalid, api.KindNotFound, api.KindConflict, api.KindDenied, api.KindTooLarge, api.KindRateLimited,
-		api.KindNoLeader, api.KindUnavailable, api.KindUnknownResult, api.KindQuota, api.KindNoPath, api.KindUnsupported, api.KindCanceled,
+		api.KindNoLeader, api.KindUnavailable, api.KindUnknownResult, api.KindQuota, api.KindNoPath, api.KindUnsupported, api.KindCanceled, api.KindGone,
 	}
 	for i, k := range ours {
 		if string(k) != structs.Kind(i).String() {

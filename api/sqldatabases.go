@@ -17,12 +17,14 @@ type SQLDatabase struct {
 	// 0 = SQLite's own 4096. Small ones suit thousands of small databases.
 	PageBytes int `json:"page_bytes"`
 	// DoubleQuotedStrings lets "text" be a string where no column has that name, as old programs expect.
-	DoubleQuotedStrings bool   `json:"double_quoted_strings"`
-	CreateIndex         uint64 `json:"create_index"`
-	ModifyIndex         uint64 `json:"modify_index"`
-	SizeBytes           int64  `json:"size_bytes"`     // on the answering server; 0 while nothing was written
-	AppliedIndex        uint64 `json:"applied_index"`  // of the last write to it
-	SchemaVersion       int64  `json:"schema_version"` // grows with every change of the schema
+	DoubleQuotedStrings bool `json:"double_quoted_strings"`
+	// ChangesBytes is how much of its changes is kept for SQL.Changes, 0 = none. SetChanges sets it later.
+	ChangesBytes  int64  `json:"changes_bytes"`
+	CreateIndex   uint64 `json:"create_index"`
+	ModifyIndex   uint64 `json:"modify_index"`
+	SizeBytes     int64  `json:"size_bytes"`     // on the answering server; 0 while nothing was written
+	AppliedIndex  uint64 `json:"applied_index"`  // of the last write to it
+	SchemaVersion int64  `json:"schema_version"` // grows with every change of the schema
 }
 
 // Databases lists the databases of the namespace, in the order of their names.
@@ -56,14 +58,15 @@ func (s *SQL) ReadDatabase(ctx context.Context, name string, o *QueryOptions) (*
 	return out, m, nil
 }
 
-// CreateDatabase makes a database of d's Name, PageBytes and DoubleQuotedStrings. One that exists gives ErrConflict.
+// CreateDatabase makes a database of d's Name, PageBytes, DoubleQuotedStrings and ChangesBytes. One that exists gives ErrConflict.
 func (s *SQL) CreateDatabase(ctx context.Context, d *SQLDatabase, o *WriteOptions) (*SQLDatabase, *WriteMeta, error) {
 	r := s.c.newRequest(http.MethodPost, "/v1/sql/databases")
 	err := r.json(struct {
 		Name                string `json:"name"`
 		PageBytes           int    `json:"page_bytes,omitempty"`
 		DoubleQuotedStrings bool   `json:"double_quoted_strings,omitempty"`
-	}{d.Name, d.PageBytes, d.DoubleQuotedStrings})
+		ChangesBytes        int64  `json:"changes_bytes,omitempty"`
+	}{d.Name, d.PageBytes, d.DoubleQuotedStrings, d.ChangesBytes})
 	if err != nil {
 		return nil, nil, err
 	}

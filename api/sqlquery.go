@@ -2,11 +2,9 @@ package api
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -26,11 +24,8 @@ var ErrQueryWrites = &Error{Kind: KindDenied, Message: "a query cannot write"}
 // SQLRows is the result of a query on its way: rows are read from the agent as the caller asks for
 // them, so memory does not grow with their number. Close it, or range over All.
 type SQLRows struct {
-	c       *Client
-	ctx     context.Context
+	lineReader
 	reply   *http.Response
-	in      *bufio.Reader
-	long    []byte // a line that does not fit into in
 	columns []string
 	types   []string
 	row     SQLRow
@@ -68,7 +63,7 @@ func (s *SQL) Query(ctx context.Context, st SQLStatement, o *QueryOptions) (*SQL
 	if err != nil {
 		return nil, err
 	}
-	rows := &SQLRows{c: s.c, ctx: ctx, reply: reply, in: bufio.NewReaderSize(reply.Body, 64<<10), start: start}
+	rows := &SQLRows{lineReader: lineReader{c: s.c, ctx: ctx, in: bufio.NewReaderSize(reply.Body, 64<<10)}, reply: reply, start: start}
 	if err := rows.begin(); err != nil {
 		rows.Close()
 		return nil, err
@@ -206,45 +201,4 @@ func (r *SQLRows) end(line []byte) error {
 	}
 	r.summary = SQLSummary{Rows: *tail.Rows, Elapsed: time.Duration(tail.ElapsedMS * float64(time.Millisecond)), Meta: *meta}
 	return nil
-}
-
-// line reads one line that is not empty; its bytes are valid until the next call.
-func (r *SQLRows) line() ([]byte, error) {
-	r.long = r.long[:0]
-	for {
-		part, err := r.in.ReadSlice('\n')
-		if len(r.long)+len(part) > rowBytesMax {
-			return nil, errorf(KindTooLarge, "a row of the reply has more than %d bytes", rowBytesMax)
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			r.long = append(r.long, part...)
-			continue
-		}
-		if err != nil && (!errors.Is(err, io.EOF) || len(r.long)+len(part) == 0) {
-			return nil, r.broken(noEnd(err))
-		}
-		if len(r.long) > 0 {
-			r.long = append(r.long, part...)
-			part = r.long
-		}
-		if part = bytes.TrimSpace(part); len(part) > 0 {
-			return part, nil
-		}
-	}
-}
-
-// noEnd: a result that ends without its last line was cut off.
-func noEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// broken is the error of a reply that stopped or makes no sense.
-func (r *SQLRows) broken(err error) *Error {
-	if r.ctx.Err() != nil {
-		return wayError(r.ctx, err, r.c.base.Host, false, true)
-	}
-	return &Error{Kind: KindUnavailable, Message: fmt.Sprintf("the result of the agent at %s is not complete: %v", r.c.base.Host, err), cause: err}
 }

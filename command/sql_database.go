@@ -17,6 +17,7 @@ without being made.`,
 		flags: func(fs *flag.FlagSet) {
 			fs.IntVar(&d.PageBytes, "page-bytes", 0, "`size` of a page: a power of two from 512 to 65536, 0 = 4096; small ones suit thousands of small databases")
 			fs.BoolVar(&d.DoubleQuotedStrings, "double-quoted-strings", false, `take "text" for a string where no column has that name, as old programs expect`)
+			fs.Var(sizeFlag{to: &d.ChangesBytes}, "changes", "how much of its changes is kept for debros sql changes, a `size` such as 64MiB; 0 = none")
 		},
 		run: func(ctx context.Context, c *call) error {
 			client, err := c.client()
@@ -37,10 +38,46 @@ func showDatabase(c *call, d *api.SQLDatabase) error {
 	return c.print(d, func() error {
 		return c.fields([][2]string{
 			{"Name", d.Name}, {"Namespace", d.Namespace}, {"Size", sizeText(d.SizeBytes)}, {"PageBytes", fmt.Sprint(d.PageBytes)},
-			{"DoubleQuotedStrings", fmt.Sprint(d.DoubleQuotedStrings)}, {"SchemaVersion", fmt.Sprint(d.SchemaVersion)},
+			{"DoubleQuotedStrings", fmt.Sprint(d.DoubleQuotedStrings)}, {"Changes", changesText(d.ChangesBytes)}, {"SchemaVersion", fmt.Sprint(d.SchemaVersion)},
 			{"AppliedIndex", fmt.Sprint(d.AppliedIndex)}, {"CreateIndex", fmt.Sprint(d.CreateIndex)}, {"ModifyIndex", fmt.Sprint(d.ModifyIndex)},
 		})
 	})
+}
+
+func changesText(bytes int64) string {
+	if bytes == 0 {
+		return "not kept"
+	}
+	return sizeText(bytes) + " kept"
+}
+
+func sqlDatabaseUpdateCommand() *cmd {
+	var bytes int64
+	var given bool
+	return &cmd{
+		name: "sql database update", args: "NAME", synopsis: "Change the options of a database", min: 1, max: 1,
+		help: `-changes has the database keep its newest changes for debros sql changes, up to that size. It makes writes slower, and
+one request may not change more than is kept. With -changes=0 no more are kept, and those that were are gone.
+
+  debros sql database update -changes=64MiB default`,
+		flags: func(fs *flag.FlagSet) {
+			fs.Var(sizeFlag{&bytes, &given}, "changes", "how much of its changes is kept, a `size` from 1MiB to 64GiB; 0 = none")
+		},
+		run: func(ctx context.Context, c *call) error {
+			if !given {
+				return usagef("sql database update: give -changes=SIZE")
+			}
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			out, _, err := client.SQL().SetChanges(ctx, c.args[0], bytes, nil)
+			if err != nil {
+				return err
+			}
+			return showDatabase(c, out)
+		},
+	}
 }
 
 func sqlDatabaseListCommand() *cmd {

@@ -23,8 +23,9 @@ type Cluster interface {
 	RPC(ctx context.Context, method string, req, reply any) error
 	// Stream calls "Snapshot.Save" (out gets the archive's bytes and nothing else), "Snapshot.Restore" (in is
 	// the archive; it is proposed only after the whole of it was verified), both with a
-	// *structs.SnapshotRequest, "SQL.Query" (out gets frames of structs.SQLChunk), "SQL.Backup" (out gets
-	// the bytes of a SQLite file) or "SQL.Restore" (in is such a file, out gets a frame of structs.SQLDatabaseReply).
+	// *structs.SnapshotRequest, "SQL.Query" (out gets frames of structs.SQLChunk), "SQL.Changes" (of structs.SQLChangesChunk),
+	// "SQL.Backup" (out gets the bytes of a SQLite file) or "SQL.Restore" (in is such a file, out gets a frame of
+	// structs.SQLDatabaseReply).
 	Stream(ctx context.Context, method string, req any, in io.Reader, out io.Writer) error
 }
 

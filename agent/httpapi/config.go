@@ -93,6 +93,8 @@ type Handler struct {
 	conns   *counter
 	// overConns are the open connections that conns refused: they give nothing back.
 	overConns sync.Map // net.Conn to nothing
+	// See the constants of the same names.
+	changeHeartbeat, changeReaderTimeout time.Duration
 	// bounds are the limits in force.
 	bounds atomic.Pointer[Limits]
 }
@@ -127,7 +129,7 @@ func New(cfg Config, b Backend) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{b: b, log: cfg.Logger, cfg: cfg, guard: g, table: t}
+	h := &Handler{b: b, log: cfg.Logger, cfg: cfg, guard: g, table: t, changeHeartbeat: changeHeartbeat, changeReaderTimeout: changeReaderTimeout}
 	h.SetLimits(l)
 	h.watches, h.conns = newCounter(h.limits().WatchesPerClient), newCounter(h.limits().ConnsPerClient)
 	return h, nil

@@ -16,10 +16,10 @@ func sqlRoutes() []route {
 		query      = db + "; consistency, `freshness=` with `stale`: how long ago the server may have heard from the leader; `format=json`"
 		queryReply = "NDJSON: `{\"columns\", \"types\"}`, a list per row, `{\"rows\", \"elapsed_ms\", \"index\"}`, or `{\"error\"}` as the last line when the rows before it are not all; " +
 			"with `format=json` or Accept: application/json one object `{\"columns\", \"types\", \"rows\", \"index\", \"elapsed_ms\"}`"
-		fields   = "\"name\", \"namespace\", \"page_bytes\", \"double_quoted_strings\", \"create_index\", \"modify_index\""
+		fields   = "\"name\", \"namespace\", \"page_bytes\", \"double_quoted_strings\", \"changes_bytes\", \"create_index\", \"modify_index\""
 		database = "`{" + fields + "}`"
 	)
-	return []route{
+	return append([]route{
 		{
 			method: "POST", pattern: p + "execute", handle: sqlExecute,
 			doc:    "Run SQL statements. The same request_id within a day gives the stored reply and does nothing.",
@@ -76,7 +76,7 @@ func sqlRoutes() []route {
 		},
 		{
 			method: "POST", pattern: p + "databases", handle: sqlDatabaseCreate,
-			doc: "Create a database; 409 when it exists.", body: "`{\"name\", \"page_bytes\" (a power of two from 512 to 65536), \"double_quoted_strings\" (\"x\" may be a string)}`",
+			doc: "Create a database; 409 when it exists.", body: "`{\"name\", \"page_bytes\" (a power of two from 512 to 65536), \"double_quoted_strings\" (\"x\" may be a string), \"changes_bytes\" (see PATCH)}`",
 			reply: database,
 		},
 		{
@@ -84,10 +84,15 @@ func sqlRoutes() []route {
 			doc: "Read a database; 404 for an unknown one.", params: "blocking", reply: "as in the list",
 		},
 		{
+			method: "PATCH", pattern: p + "databases/{name}", handle: sqlDatabaseChange,
+			doc:  "Set how much of a database's changes is kept for /v1/sql/changes.",
+			body: "`{\"changes_bytes\"}`: from 1048576 to 68719476736, or 0 for none, which also drops what is kept", reply: database,
+		},
+		{
 			method: "DELETE", pattern: p + "databases/{name}", handle: sqlDatabaseDrop,
 			doc: "Drop a database with everything in it.", reply: database,
 		},
-	}
+	}, sqlChangeRoutes(p, db)...)
 }
 
 // sqlBodyBytesMax bounds the JSON of statements, as txnBodyBytesMax does that of transactions.
@@ -139,6 +144,7 @@ type sqlDatabase struct {
 	Namespace           structs.Namespace `json:"namespace"`
 	PageBytes           int               `json:"page_bytes,omitempty"`
 	DoubleQuotedStrings bool              `json:"double_quoted_strings,omitempty"`
+	ChangesBytes        int64             `json:"changes_bytes,omitempty"`
 	CreateIndex         uint64            `json:"create_index"`
 	ModifyIndex         uint64            `json:"modify_index"`
 	*sqlMeasures
@@ -152,7 +158,7 @@ type sqlMeasures struct {
 }
 
 func shownDatabase(d *structs.SQLDatabase, m *sqlMeasures) sqlDatabase {
-	return sqlDatabase{d.Name, d.Namespace, d.PageBytes, d.DoubleQuotedStrings, d.CreateIndex, d.ModifyIndex, m}
+	return sqlDatabase{d.Name, d.Namespace, d.PageBytes, d.DoubleQuotedStrings, d.ChangesBytes, d.CreateIndex, d.ModifyIndex, m}
 }
 
 func measured(i *structs.SQLDatabaseInfo) sqlDatabase {
@@ -207,6 +213,21 @@ func sqlDatabaseCreate(c *call) error {
 		return invalid("the body names no database")
 	}
 	return c.applyDatabase(structs.SQLDatabaseCreate, d)
+}
+
+func sqlDatabaseChange(c *call) error {
+	body, err := c.body(smallBodyBytesMax, "")
+	if err != nil {
+		return err
+	}
+	if c.param == "" {
+		return invalid("the path names no database")
+	}
+	bytes, err := sqljson.DecodeDatabaseChange(body)
+	if err != nil {
+		return err
+	}
+	return c.applyDatabase(structs.SQLDatabaseSetChanges, structs.SQLDatabase{Name: c.param, ChangesBytes: bytes})
 }
 
 func sqlDatabaseDrop(c *call) error {

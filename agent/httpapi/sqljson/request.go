@@ -75,7 +75,26 @@ func DecodeQuery(body []byte, req *structs.SQLQueryRequest) error {
 	})
 }
 
-// DecodeDatabase reads the body of POST /v1/sql/databases: {"name": …, "page_bytes": …, "double_quoted_strings": …}
+// DecodeDatabaseChange reads the body of PATCH /v1/sql/databases/{name}: {"changes_bytes": …}
+func DecodeDatabaseChange(body []byte) (changesBytes int64, err error) {
+	r := NewReader(body)
+	given := false
+	err = r.whole(func(name string) (err error) {
+		if name != "changes_bytes" {
+			return r.unknown(name)
+		}
+		given = true
+		changesBytes, err = r.integer()
+		return err
+	})
+	if err == nil && !given {
+		err = structs.Errorf(structs.KindInvalid, "the body changes nothing: changes_bytes is missing")
+	}
+	return changesBytes, err
+}
+
+// DecodeDatabase reads the body of POST /v1/sql/databases:
+// {"name": …, "page_bytes": …, "double_quoted_strings": …, "changes_bytes": …}
 func DecodeDatabase(body []byte) (d structs.SQLDatabase, err error) {
 	r := NewReader(body)
 	return d, r.whole(func(name string) (err error) {
@@ -88,6 +107,8 @@ func DecodeDatabase(body []byte) (d structs.SQLDatabase, err error) {
 			d.PageBytes = int(n)
 		case "double_quoted_strings":
 			d.DoubleQuotedStrings, err = r.Bool()
+		case "changes_bytes":
+			d.ChangesBytes, err = r.integer()
 		default:
 			return r.unknown(name)
 		}
