@@ -42,6 +42,27 @@ func upload(t *testing.T, r structs.SQLUploadRequest) structs.Command {
 	return command(t, structs.CommandSQLUpload, &r)
 }
 
+func keepChanges(t *testing.T) structs.Command {
+	t.Helper()
+	r := &structs.SQLDatabaseRequest{Op: structs.SQLDatabaseSetChanges, Database: structs.SQLDatabase{Name: structs.DefaultDatabase, ChangesBytes: 1 << 20}}
+	r.Namespace = structs.DefaultNamespace
+	return command(t, structs.CommandSQLDatabase, r)
+}
+
+// changesOf counts the changes that are kept, behind the last file that came.
+func changesOf(t *testing.T, f *FSM) (text string) {
+	t.Helper()
+	runs, at, err := f.Store().SQLChanges(context.Background(), nil, structs.DefaultNamespace, "", structs.SQLPosition{}, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range runs {
+		text += fmt.Sprint(r.Last(), " ")
+	}
+	_, _, err = f.Store().SQLChanges(context.Background(), nil, structs.DefaultNamespace, "", structs.SQLPosition{Index: 5, Seq: 1}, 1)
+	return fmt.Sprint(text, at, " ", structs.KindOf(err))
+}
+
 // uploadStory is entries in which two files come to a database, one after the other, while it is written.
 func uploadStory(t *testing.T) []structs.Command {
 	one := fileOf(t, "create table t(a)", "insert into t values('one')", "create table pad(b)", "insert into pad values(zeroblob(9000))")
@@ -50,6 +71,7 @@ func uploadStory(t *testing.T) []structs.Command {
 	db := structs.SQLDatabase{PageBytes: 4096}
 	return []structs.Command{
 		sql(t, "create table t(a)", "insert into t values('old')"),
+		keepChanges(t),
 		upload(t, structs.SQLUploadRequest{Op: structs.SQLUploadBegin, ID: "one"}),
 		upload(t, structs.SQLUploadRequest{Op: structs.SQLUploadAppend, ID: "one", Data: one[:cut]}),
 		sql(t, "insert into t values('more')"),
@@ -83,6 +105,9 @@ func TestUploadSurvivesACrashAnywhere(t *testing.T) {
 	want := sqlOne(t, never, all)
 	if !strings.HasPrefix(string(want.Bytes()), "two,") {
 		t.Fatalf("%q", want.Bytes())
+	}
+	if got := changesOf(t, never); got != "13.1 13.1 gone" {
+		t.Fatalf("changes behind the second file: %s", got)
 	}
 	wantTables := withoutPages(t, stream(t, never))
 
@@ -127,11 +152,14 @@ func TestUploadSurvivesACrashAnywhere(t *testing.T) {
 					if got := sqlOne(t, f, all); got != want {
 						t.Fatalf("%q, not %q", got.Bytes(), want.Bytes())
 					}
+					if got := changesOf(t, f); got != changesOf(t, never) {
+						t.Fatalf("changes: %s", got)
+					}
 					if !bytes.Equal(withoutPages(t, stream(t, f)), wantTables) {
 						t.Fatal("the tables differ")
 					}
 					files, _ := filepath.Glob(filepath.Join(again, "*", "*.*"))
-					if len(files) != 1 && len(files) != 3 { // with its log and that one's index
+					if len(files) != 1 && len(files) != 2 { // with its log
 						t.Fatalf("left behind: %v", files)
 					}
 				})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,6 +143,8 @@ func (e *Engine) examineSchema(ctx context.Context, path string, o Options) erro
 	if err != nil {
 		return examined(err)
 	}
+	// examineChanges has seen that it is ours, and adopt drops it.
+	has = slices.DeleteFunc(has, func(o object) bool { return o.table == "_debros_changes" })
 	dir, err := os.MkdirTemp(filepath.Dir(path), "schema-")
 	if err != nil {
 		return fmt.Errorf("examine schema: %w", err)
@@ -159,7 +162,6 @@ func (e *Engine) examineSchema(ctx context.Context, path string, o Options) erro
 	for _, h := range has {
 		m, ok := made[h.kind+" "+h.name]
 		switch {
-		case h.table == "_debros_changes": // examineChanges has seen that it is ours; adopt drops it
 		case isOfSQLite(h):
 			if h.kind != "table" || h.table != h.name || h.sql != ofSQLite[h.name] || !h.rooted {
 				return unsound("table %s is not SQLite's own", h.name)

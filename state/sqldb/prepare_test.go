@@ -87,6 +87,8 @@ func TestPrepareKeepsWhatAUserMade(t *testing.T) {
 func TestPrepareTakesABackup(t *testing.T) {
 	r := newReplica(t, Options{})
 	story(t, r, func() {})
+	r.keepChanges(structs.SQLChangesBytesMin)
+	r.must("CREATE TABLE followed (a)")
 	req := request("SELECT 1")
 	req.RequestID = "once"
 	r.entry(req)
@@ -100,6 +102,9 @@ func TestPrepareTakesABackup(t *testing.T) {
 	}
 	again := opened(t, to, Options{})
 	expect(t, hashOfUser(t, again), hashOfUser(t, r))
+	if _, _, err := again.db.Changes(context.Background(), structs.SQLPosition{}, 1); structs.KindOf(err) != structs.KindConflict {
+		t.Errorf("changes of the cluster that it came from: %v", err)
+	}
 	for what, sql := range map[string]string{"meta": "SELECT count(*) FROM _debros_meta", "replies": "SELECT 2 + count(*) FROM _debros_replies"} {
 		n, err := again.db.w.trustedInt64(sql)
 		if err != nil || n != 2 {
