@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bufio"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,5 +62,39 @@ func TestMetricsOfEveryPartAreServed(t *testing.T) {
 				return false
 			})
 		}
+	}
+}
+
+func TestSQLIsCounted(t *testing.T) {
+	n := agenttest.Cluster(t, 1, 0).Servers[0]
+	names := map[string]float64{"debros_sql_statements": 4, "debros_sql_errors": 1, "debros_sql_rows": 3, "debros_sql_execute_count": 1, "debros_sql_query_count": 1}
+	before := map[string]float64{}
+	for name := range names {
+		before[name] = metric(t, n, name)
+	}
+	post(t, n, "execute", `{"statements":["create table t (a)","insert into t values (1),(2)","selec"]}`)
+	post(t, n, "query", `{"sql":"select a from t limit 1"}`)
+	for name, want := range names {
+		if got := metric(t, n, name) - before[name]; got < want {
+			t.Errorf("%s grew by %v, want %v at least", name, got, want)
+		}
+	}
+	eventually(t, "the databases to be measured", func() bool {
+		all := metrics(t, n)
+		_, counted := all["debros_sql_databases"]
+		_, measured := all["debros_sql_databases_bytes"]
+		return counted && measured
+	})
+}
+
+func post(t *testing.T, n *agenttest.Node, path, body string) {
+	t.Helper()
+	res, err := http.Post("http://"+n.HTTPAddrs()[0]+"/v1/sql/"+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 {
+		t.Fatalf("%s: %d %s, %v", path, res.StatusCode, text, err)
 	}
 }

@@ -43,7 +43,7 @@ func (s *service) sqlStreams() []transport.StreamMethod {
 	}
 }
 
-func (s *service) sqlExecute(ctx context.Context, c call, req *structs.SQLRequest, rep *structs.SQLReply) error {
+func (s *service) sqlExecute(ctx context.Context, c call, req *structs.SQLRequest, rep *structs.SQLReply) (err error) {
 	if err := checkDatabase(&req.Database); err != nil {
 		return err
 	}
@@ -53,6 +53,8 @@ func (s *service) sqlExecute(ctx context.Context, c call, req *structs.SQLReques
 	if err := checkSQL(req, s.b.Limits().withDefaults()); err != nil {
 		return err
 	}
+	start := time.Now()
+	defer func() { countExecute(start, req, rep, err) }()
 	r, index, err := propose[structs.SQLReply](ctx, s, structs.CommandSQL, &structs.SQLRequest{
 		WriteOptions: logged(c), Database: req.Database, Statements: req.Statements, Transaction: req.Transaction,
 		Guards: req.Guards, RequestID: req.RequestID,
@@ -271,6 +273,7 @@ func (s *service) sqlQuery(ctx context.Context, c call, req *structs.SQLQueryReq
 		},
 		Row: w.row,
 	})
+	countQuery(start, w.total, err)
 	if errors.Is(err, errSink) {
 		return err // nobody listens
 	}

@@ -3,6 +3,7 @@ package state
 import (
 	"cmp"
 	"fmt"
+	"os"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -208,4 +209,23 @@ func (s *Store) SQLDatabaseList(ws memdb.WatchSet, ns structs.Namespace, after s
 		list = append(list, d)
 	}
 	return v.tableIndex(tableDatabases, ns), list, more
+}
+
+// SQLSize is how many databases there are, and how many bytes they and uploads have on this server's disk.
+func (s *Store) SQLSize() (databases int, bytes int64) {
+	e := s.current.Load()
+	for d := range scan[structs.SQLDatabase](nil, e.db.Txn(false), tableDatabases, indexID, nil) {
+		if d.Upload == nil {
+			databases++
+		}
+		if e.files == nil {
+			continue
+		}
+		for _, suffix := range []string{"", "-wal"} {
+			if st, err := os.Stat(e.files.pathOf(d) + suffix); err == nil { // one that is gone has no size
+				bytes += st.Size()
+			}
+		}
+	}
+	return databases, bytes
 }

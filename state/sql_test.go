@@ -434,3 +434,16 @@ func TestBackupIsADatabaseOfItsOwn(t *testing.T) {
 		t.Errorf("backup in a missing namespace: %v", err)
 	}
 }
+
+func TestSQLSizeIsOfAllDatabases(t *testing.T) {
+	r := newSQLRig(t)
+	r.exec("", "create table t(a)")
+	n, before := r.s.SQLSize()
+	if n != 1 || before == 0 {
+		t.Fatalf("%d databases of %d bytes", n, before)
+	}
+	r.exec("", "insert into t values(zeroblob(1000000))")
+	if n, after := r.s.SQLSize(); n != 1 || after < before+1_000_000 {
+		t.Errorf("%d databases of %d bytes, before %d", n, after, before)
+	}
+}

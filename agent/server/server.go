@@ -161,6 +161,7 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 	s.newAutopilot()
 	s.pulse = newPulse(s.cfg.raftConfig(nil).LeaderLeaseTimeout)
 	s.wg.Go(func() { s.pulse.run(s.ctx) })
+	s.wg.Go(func() { s.measureDatabases(s.ctx) })
 	s.wg.Go(func() { s.batch.run(s.ctx) })
 	s.wg.Go(func() { s.reads.run(s.ctx) })
 	s.wg.Go(func() { s.followLeadership(notifyCh) })

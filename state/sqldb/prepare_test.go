@@ -213,3 +213,38 @@ func TestPrepareEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// FuzzPrepare feeds damaged files to Prepare. What it accepts is written through every table without a fault of this
+// machine: a replica would stop at one.
+func FuzzPrepare(f *testing.F) {
+	good, err := os.ReadFile(stockFile(f, "PRAGMA page_size=512", "CREATE TABLE t (a INTEGER PRIMARY KEY, b)", "CREATE INDEX tb ON t (b)", "INSERT INTO t (b) VALUES (1), ('x'), (NULL)",
+		"CREATE VIEW v AS SELECT 1", "CREATE TRIGGER tr AFTER INSERT ON t BEGIN SELECT new.b; END"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good, uint16(0), byte(0))
+	f.Add(good, uint16(600), byte(1))
+	f.Add(good[:1500], uint16(18), byte(3))
+	f.Fuzz(func(t *testing.T, data []byte, at uint16, flip byte) {
+		if len(data) > 0 {
+			data = append([]byte(nil), data...)
+			data[int(at)%len(data)] ^= flip
+		}
+		path := filepath.Join(t.TempDir(), "x.db")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		to, _, err := prepare(t, path, Options{})
+		if err != nil {
+			var refusal *structs.Error
+			if !errors.As(err, &refusal) {
+				t.Fatalf("taken for a fault of this machine: %v", err)
+			}
+			return
+		}
+		r := opened(t, to, Options{})
+		for _, o := range []string{"INSERT INTO t (b) VALUES (5)", "DELETE FROM t", "DROP TABLE t", "CREATE TABLE fresh (a)"} {
+			r.exec(o) // fails the test at a fault
+		}
+	})
+}
