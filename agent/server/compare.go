@@ -23,6 +23,8 @@ const (
 	hashWait = 2 * time.Second
 	// silenceMax is how long a server may answer nothing, or stand before the entry, and still be waited for.
 	silenceMax = 20 * time.Second
+	// hashMax bounds the whole, so that a server whose disk hangs does not keep the others from being compared.
+	hashMax = 2 * time.Hour
 	// condemnTries is how often a server is told that its state is wrong. The next comparison finds it again.
 	condemnTries = 10
 )
@@ -260,7 +262,8 @@ func (j *judgement) gather(ctx context.Context, parts bool) {
 
 // ask asks one server until its answer is final.
 func (j *judgement) ask(ctx context.Context, a *replicaAnswer, parts bool) {
-	heard := time.Now()
+	began := time.Now()
+	heard := began
 	for ctx.Err() == nil {
 		h, err := j.s.askHash(ctx, a.row.ID, a.row.Address, &structs.ReplicaHashRequest{At: j.at, Wait: hashWait, Parts: parts})
 		silent := time.Since(heard) > silenceMax
@@ -279,6 +282,9 @@ func (j *judgement) ask(ctx context.Context, a *replicaAnswer, parts bool) {
 			return
 		case h.State == structs.ReplicaFailed:
 			j.note(a, h, h.Error)
+			return
+		case h.State != structs.ReplicaDone && time.Since(began) > hashMax:
+			j.note(a, h, fmt.Sprintf("it has not come to an end within %s", hashMax))
 			return
 		}
 		if h.State != structs.ReplicaAbsent {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-metrics"
 
@@ -24,13 +25,15 @@ const quarantineFile = "quarantine.json"
 type quarantine struct {
 	file string // "" without a data directory
 
-	// mu protects the following.
+	// why is nil while the state is sound, as far as anybody knows. Every read asks, so it is read without the lock.
+	why atomic.Pointer[structs.Quarantine]
+
+	// mu protects the following, and changes of why. It is held while the file is written: the two say the same.
 	mu       sync.Mutex
-	why      *structs.Quarantine // nil: the state is sound, as far as anybody knows
-	began    chan struct{}       // closed while why is set
-	replaced bool                // the state has been replaced since
-	until    uint64              // with replaced: where the state stood before, which it must reach again
-	faulted  bool                // the server stops for a fault of its disk
+	began    chan struct{} // closed while why is set
+	replaced bool          // the state has been replaced since
+	until    uint64        // with replaced: where the state stood before, which it must reach again
+	faulted  bool          // the server stops for a fault of its disk
 }
 
 // open reads what an earlier process left.
@@ -51,7 +54,7 @@ func (q *quarantine) open(dir string) error {
 	if err != nil {
 		return fmt.Errorf("read %s, which says that the state of this server is wrong: %w", q.file, err)
 	}
-	q.why = why
+	q.why.Store(why)
 	close(q.began)
 	return nil
 }
@@ -69,8 +72,7 @@ func (q *quarantine) begin(why structs.Quarantine) (begun bool, err error) {
 			return false, fmt.Errorf("note that the state is wrong: %w", err)
 		}
 	}
-	begun = q.why == nil
-	q.why = &why
+	begun = q.why.Swap(&why) == nil
 	if begun {
 		q.replaced, q.until = false, 0
 		close(q.began)
@@ -82,12 +84,12 @@ func (q *quarantine) begin(why structs.Quarantine) (begun bool, err error) {
 func (q *quarantine) state() (*structs.Quarantine, <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.why, q.began
+	return q.why.Load(), q.began
 }
 
 // reason is why the server is in quarantine; "" when it is not.
 func (q *quarantine) reason() string {
-	if why, _ := q.state(); why != nil {
+	if why := q.why.Load(); why != nil {
 		return why.Reason
 	}
 	return ""
@@ -118,7 +120,7 @@ func (q *quarantine) fault() {
 func (q *quarantine) end(trust func() error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.why == nil {
+	if q.why.Load() == nil {
 		return nil
 	}
 	if q.faulted {
@@ -135,7 +137,8 @@ func (q *quarantine) end(trust func() error) error {
 			return fmt.Errorf("note that the state is right again: %w", err)
 		}
 	}
-	q.why, q.replaced, q.until = nil, false, 0
+	q.why.Store(nil)
+	q.replaced, q.until = false, 0
 	q.began = make(chan struct{})
 	return nil
 }
@@ -151,7 +154,7 @@ func (s *Server) quarantineGauge() {
 
 // Sound implements rpc.Backend.
 func (s *Server) Sound() error {
-	why, _ := s.quarantine.state()
+	why := s.quarantine.why.Load()
 	if why == nil {
 		return nil
 	}
