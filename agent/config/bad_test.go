@@ -63,7 +63,7 @@ func TestContradictions(t *testing.T) {
 		{ok + "ports {\n http = 80\n server = 80\n}", `t.hcl:4:2: ports.server: 80 is the port of ports.http too`},
 		{ok + "overlay {\n enabled = true\n bootstrap = [\"10.0.0.1:4001\"]\n}", `t.hcl:4:2: overlay.bootstrap: "10.0.0.1:4001" is not a multiaddr (such as /ip4/10.0.0.1/tcp/4001)`},
 		{ok + "overlay {\n enabled = true\n bootstrap = [\"/ip4/10.0.0.1/tcp/4001\"]\n}", `t.hcl:4:2: overlay.bootstrap: "/ip4/10.0.0.1/tcp/4001" does not end in /p2p/<id> ('debros peer-id' on that agent shows its id)`},
-		{ok + "overlay {\n listen = [\"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWRhT5vWYkRMvkxXkqM8ckMfmfFPC1TXtNnWH95obsgDUK\"]\n}", `names a peer (remove /p2p/<id>: this node's id goes without saying)`},
+		{ok + "overlay {\n listen = [\"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWRhT5vWYkRMvkxXkqM8ckMfmfFPC1TXtNnWH95obsgDUK\"]\n}", `t.hcl:3:2: overlay.listen: "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWRhT5vWYkRMvkxXkqM8ckMfmfFPC1TXt…" names a peer (remove /p2p/<id>: this node's id goes without saying)`},
 		{ok + "overlay {\n enabled = true\n listen = [\"/ip4/0.0.0.0/udp/4001/quic\"]\n}", `cluster_key: needed to listen on /ip4/0.0.0.0/udp/4001/quic, which is not loopback`},
 		{ok + "overlay {\n network = \"Main\"\n}", `t.hcl:3:2: overlay.network: "Main" is not a name of a network`},
 		{ok + "overlay {\n reachability = \"maybe\"\n}", `t.hcl:3:2: overlay.reachability: "maybe" is none of them (auto, public or private)`},
