@@ -12,19 +12,23 @@ type Namespace struct {
 	Name        string
 	Description string
 	Meta        map[string]string `json:",omitempty"`
-	CreateIndex uint64
-	ModifyIndex uint64
+	// BytesMax bounds its keys, values and databases together, DatabasesMax how many databases it has; 0 = no limit. Over
+	// one of them a write fails with KindQuota; what only deletes never does.
+	BytesMax     int64 `json:",omitempty"`
+	DatabasesMax int   `json:",omitempty"`
+	CreateIndex  uint64
+	ModifyIndex  uint64
 }
 
 // Namespaces makes and deletes namespaces.
 type Namespaces struct{ c *Client }
 
-// Create makes a namespace of the entry's Name, Description and Meta. One that exists gives ErrConflict.
+// Create makes a namespace of the entry's Name, Description, Meta and quotas. One that exists gives ErrConflict.
 func (n *Namespaces) Create(ctx context.Context, e *Namespace, o *WriteOptions) (*Namespace, *WriteMeta, error) {
 	return n.set(ctx, "/v1/namespace", e, o)
 }
 
-// Update changes the Description and Meta of a namespace, and makes it if it does not exist.
+// Update replaces the Description, Meta and quotas of a namespace, and makes it if it does not exist.
 func (n *Namespaces) Update(ctx context.Context, e *Namespace, o *WriteOptions) (*Namespace, *WriteMeta, error) {
 	return n.set(ctx, "/v1/namespace/"+url.PathEscape(e.Name), e, o)
 }
@@ -35,7 +39,10 @@ func (n *Namespaces) set(ctx context.Context, path string, e *Namespace, o *Writ
 		Name        string
 		Description string            `json:",omitempty"`
 		Meta        map[string]string `json:",omitempty"`
-	}{e.Name, e.Description, e.Meta}
+
+		BytesMax     int64 `json:",omitempty"`
+		DatabasesMax int   `json:",omitempty"`
+	}{e.Name, e.Description, e.Meta, e.BytesMax, e.DatabasesMax}
 	if err := r.json(body); err != nil {
 		return nil, nil, err
 	}

@@ -12,10 +12,12 @@ func namespaceSetCommand(verb, synopsis string) *cmd {
 	n := api.Namespace{Meta: pairs{}}
 	return &cmd{
 		name: "namespace " + verb, args: "NAME", synopsis: synopsis, min: 1, max: 1,
-		help: "A name is 1 to 63 of a-z, 0-9 and '-', not beginning with '-'.",
+		help: "A name is 1 to 63 of a-z, 0-9 and '-', not beginning with '-'. What is not given is empty afterwards, or without limit.",
 		flags: func(fs *flag.FlagSet) {
 			fs.StringVar(&n.Description, "description", "", "`text` for people")
 			fs.Var(pairs(n.Meta), "meta", "`name=value` to keep with it; may be given many times")
+			fs.Int64Var(&n.BytesMax, "bytes-max", 0, "`bytes` that its keys, values and databases may have together; 0 = no limit")
+			fs.IntVar(&n.DatabasesMax, "databases-max", 0, "`number` of databases that it may have; 0 = no limit")
 		},
 		run: func(ctx context.Context, c *call) error {
 			client, err := c.client()
@@ -41,7 +43,7 @@ func namespaceCreateCommand() *cmd {
 }
 
 func namespaceUpdateCommand() *cmd {
-	return namespaceSetCommand("update", "Change a namespace's description and metadata")
+	return namespaceSetCommand("update", "Set a namespace's description, metadata and quotas")
 }
 
 func showNamespace(c *call, n *api.Namespace) error {
@@ -49,6 +51,12 @@ func showNamespace(c *call, n *api.Namespace) error {
 		rows := [][2]string{{"Name", n.Name}, {"Description", n.Description}}
 		for _, k := range sortedKeys(n.Meta) {
 			rows = append(rows, [2]string{"Meta " + k, n.Meta[k]})
+		}
+		if n.BytesMax > 0 {
+			rows = append(rows, [2]string{"BytesMax", fmt.Sprint(n.BytesMax)})
+		}
+		if n.DatabasesMax > 0 {
+			rows = append(rows, [2]string{"DatabasesMax", fmt.Sprint(n.DatabasesMax)})
 		}
 		return c.fields(append(rows, [2]string{"CreateIndex", fmt.Sprint(n.CreateIndex)}, [2]string{"ModifyIndex", fmt.Sprint(n.ModifyIndex)}))
 	})

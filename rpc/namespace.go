@@ -18,7 +18,8 @@ func (s *service) namespaceMethods() []transport.Method {
 }
 
 func (s *service) namespaceApply(ctx context.Context, c call, req *structs.NamespaceRequest, rep *structs.NamespaceReply) error {
-	info := structs.NamespaceInfo{Name: req.Namespace.Name, Description: req.Namespace.Description, Meta: req.Namespace.Meta}
+	info := structs.NamespaceInfo{Name: req.Namespace.Name, Description: req.Namespace.Description, Meta: req.Namespace.Meta,
+		BytesMax: req.Namespace.BytesMax, DatabasesMax: req.Namespace.DatabasesMax}
 	if info.Name == "" {
 		return structs.Errorf(structs.KindInvalid, "missing namespace name")
 	}
@@ -32,6 +33,9 @@ func (s *service) namespaceApply(ctx context.Context, c call, req *structs.Names
 	case structs.NamespaceUpsert, structs.NamespaceCreate:
 		if len(info.Description) > descriptionBytesMax {
 			return structs.Errorf(structs.KindTooLarge, "the description is %d bytes long; the limit is %d bytes", len(info.Description), descriptionBytesMax)
+		}
+		if info.BytesMax < 0 || info.DatabasesMax < 0 {
+			return structs.Errorf(structs.KindInvalid, "a quota cannot be negative").WithHint("0 is no quota")
 		}
 		if !utf8.ValidString(info.Description) {
 			return structs.Errorf(structs.KindInvalid, "the description is not UTF-8")

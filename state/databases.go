@@ -64,8 +64,11 @@ func (t *Txn) SQLDatabase(r *structs.SQLDatabaseRequest) (*structs.SQLDatabaseRe
 		if old != nil {
 			return nil, structs.Errorf(structs.KindConflict, "database %q already exists", name), nil
 		}
+		if refusal := t.roomForDatabase(ns); refusal != nil {
+			return nil, refusal, nil
+		}
 		d := r.Database
-		d.Namespace = ns
+		d.Namespace, d.UsedBytes = ns, 0
 		created := t.createDatabase(d)
 		reply.Database = *created
 		if d.ChangesBytes > 0 {
@@ -142,6 +145,9 @@ func (t *Txn) databaseToWrite(ns structs.Namespace, name string) (*structs.SQLDa
 	case old == nil && name != structs.DefaultDatabase:
 		return nil, noDatabase(name)
 	case old == nil:
+		if refusal := t.roomForDatabase(ns); refusal != nil {
+			return nil, refusal
+		}
 		return t.createDatabase(structs.SQLDatabase{Namespace: ns, Name: name}), nil
 	case old.ModifyIndex == t.index:
 		return old, nil

@@ -80,6 +80,12 @@ func (t *Txn) writeKV(ns structs.Namespace, op structs.KVOp, in *structs.KVPair,
 	}
 	old := t.getKV(ns, in.Key)
 	switch op {
+	case structs.KVSet, structs.KVCAS, structs.KVLock, structs.KVUnlock:
+		if refusal := t.roomForKV(ns, old, in); refusal != nil {
+			return nil, "", refusal
+		}
+	}
+	switch op {
 	case structs.KVSet:
 		return t.setKV(ns, old, in, ttl), "", nil
 	case structs.KVCAS:
@@ -239,5 +245,6 @@ func (t *Txn) putKV(before, after *structs.KVPair) {
 	if t.recording {
 		t.onUndo(func() { t.kv[id] = before })
 	}
+	t.countKV(before, after)
 	replace(t, tableKV, before, after)
 }

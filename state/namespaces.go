@@ -68,7 +68,7 @@ func (t *Txn) Namespace(r *structs.NamespaceRequest) (*structs.NamespaceReply, *
 
 func (t *Txn) upsertNamespace(old *structs.NamespaceInfo, n structs.NamespaceInfo) structs.NamespaceInfo {
 	if old != nil {
-		if old.Description == n.Description && maps.Equal(old.Meta, n.Meta) {
+		if old.Description == n.Description && maps.Equal(old.Meta, n.Meta) && old.BytesMax == n.BytesMax && old.DatabasesMax == n.DatabasesMax {
 			return *old
 		}
 		n.CreateIndex = old.CreateIndex

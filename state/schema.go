@@ -21,6 +21,7 @@ const (
 	tableAutopilot  = "autopilot"
 	tableCluster    = "cluster"
 	tableDatabases  = "databases"
+	tableUsage      = "usage"
 )
 
 // Index names; go-memdb insists on "id" for the primary one.
@@ -39,7 +40,7 @@ func schema() *memdb.DBSchema {
 	tables := map[string]*memdb.TableSchema{}
 	for _, t := range []*memdb.TableSchema{
 		kvSchema(), tombstonesSchema(), sessionsSchema(), lockDelaysSchema(), nodesSchema(),
-		namespacesSchema(), indexSchema(), lastEntrySchema(), autopilotSchema(), clusterSchema(), databasesSchema(),
+		namespacesSchema(), indexSchema(), lastEntrySchema(), autopilotSchema(), clusterSchema(), databasesSchema(), usageSchema(),
 	} {
 		tables[t.Name] = t
 	}

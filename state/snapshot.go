@@ -114,8 +114,9 @@ func each[T any](v view, table string, fn func(*T) error) error {
 // Rows keep their indexes. A row without its key is an error.
 type Restorer struct {
 	tx    *memdb.Txn
-	files *sqlFiles // nil in a store without databases
-	keep  bool      // files that are not older than their rows stay
+	files *sqlFiles                   // nil in a store without databases
+	kv    map[structs.Namespace]int64 // bytes of keys and values
+	keep  bool                        // files that are not older than their rows stay
 }
 
 // Entry sets what Store.Index and Store.Time will be.
@@ -142,6 +143,12 @@ func (r *Restorer) Session(row *structs.Session) error {
 func (r *Restorer) KV(row *structs.KVPair) error {
 	if row != nil && len(row.Value) == 0 {
 		row.Value = nil
+	}
+	if row != nil {
+		if r.kv == nil {
+			r.kv = map[structs.Namespace]int64{}
+		}
+		r.kv[row.Namespace] += kvBytes(row)
 	}
 	return restoreRow(r, tableKV, row)
 }

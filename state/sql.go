@@ -35,7 +35,7 @@ func (t *Txn) SQL(r *structs.SQLRequest) (*structs.SQLReply, *structs.Error, err
 		reply.Index = t.index
 		return reply, nil, nil
 	}
-	reply, refusal, err := w.tx.Execute(r)
+	reply, refusal, err := t.execute(w, r)
 	if err != nil {
 		return nil, nil, w.fault(err)
 	}
@@ -84,6 +84,9 @@ func (t *Txn) commitSQL() error {
 			if err := w.tx.Commit(); err != nil {
 				return fmt.Errorf("commit entry %d to %s: %w", t.index, w.file.name, err)
 			}
+		}
+		if err := t.noteUsed(w); err != nil {
+			return w.fault(err)
 		}
 		t.files.release(w.file)
 		t.sqlOrder = t.sqlOrder[1:]

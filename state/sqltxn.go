@@ -37,7 +37,7 @@ func (t *Txn) txnSQL(ns structs.Namespace, op *structs.TxnSQLOp) (result *struct
 		}
 		w.mark = &mark
 	}
-	reply, refusal, err := w.tx.Execute(&structs.SQLRequest{
+	reply, refusal, err := t.execute(w, &structs.SQLRequest{
 		Database: op.Database, Statements: op.Statements, Transaction: true, Guards: op.Guards,
 		WorkMax: op.WorkMax, TempBytesMax: op.TempBytesMax, RowsMax: op.RowsMax, BytesMax: op.BytesMax,
 	})

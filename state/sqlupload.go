@@ -69,6 +69,9 @@ func (t *Txn) appendUpload(r *structs.SQLUploadRequest, up *structs.SQLDatabase)
 	if r.Offset != up.Upload.SizeBytes || len(r.Data) == 0 {
 		return nil, structs.Errorf(structs.KindConflict, "the upload has %d bytes: a piece of %d at %d does not follow", up.Upload.SizeBytes, len(r.Data), r.Offset), nil
 	}
+	if refusal := t.roomForUpload(r.Namespace, r.Offset+int64(len(r.Data))); refusal != nil {
+		return nil, refusal, nil
+	}
 	f, err := os.OpenFile(t.files.pathOf(up), os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("go on with an upload: %w", err)
@@ -97,8 +100,12 @@ func (t *Txn) installUpload(r *structs.SQLUploadRequest, up *structs.SQLDatabase
 	}
 	old := t.view().database(nil, r.Namespace, name)
 	d := r.Database
-	d.Namespace, d.Name, d.Upload, d.CreateIndex = r.Namespace, name, nil, t.index
-	if old != nil {
+	d.Namespace, d.Name, d.Upload, d.UsedBytes, d.CreateIndex = r.Namespace, name, nil, 0, t.index
+	if old == nil {
+		if refusal := t.roomForDatabase(r.Namespace); refusal != nil {
+			return nil, refusal, nil
+		}
+	} else {
 		d = *old
 		d.PageBytes = r.Database.PageBytes
 	}

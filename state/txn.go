@@ -23,6 +23,9 @@ type Txn struct {
 	kv      map[string]*structs.KVPair
 	touched map[touchedTable]bool
 
+	kvGrown  map[structs.Namespace]int64 // bytes by which keys and values have grown
+	baseUsed map[structs.Namespace]int64 // what quotas count, before this entry; filled when first asked
+
 	recording bool
 	undo      []func()
 
@@ -77,6 +80,7 @@ func (t *Txn) Commit() error {
 		return err
 	}
 	t.writeIndexes()
+	writeUsage(t.tx, t.kvGrown)
 	t.tx.Commit()
 	for _, d := range t.dropped {
 		t.files.drop(d)

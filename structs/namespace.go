@@ -12,8 +12,12 @@ type NamespaceInfo struct {
 	Name        Namespace
 	Description string
 	Meta        map[string]string `codec:",omitempty" json:",omitempty"`
-	CreateIndex uint64
-	ModifyIndex uint64
+	// BytesMax is how much its keys, values and databases may be together, DatabasesMax how many databases it may have; 0 = no
+	// limit. Only where every server has FSMVersionQuota.
+	BytesMax     int64 `codec:",omitempty" json:",omitempty"`
+	DatabasesMax int   `codec:",omitempty" json:",omitempty"`
+	CreateIndex  uint64
+	ModifyIndex  uint64
 }
 
 // NamespaceOp is what a NamespaceRequest does.

@@ -25,8 +25,10 @@ type SQLDatabase struct {
 	// ChangesBytes is how much of the database's changes is kept for those who follow them, 0 = nothing. Only where
 	// every server has FSMVersionChanges.
 	ChangesBytes int64 `codec:",omitempty" json:",omitempty"`
-	CreateIndex  uint64
-	ModifyIndex  uint64
+	// UsedBytes is the size of the pages in use after the last entry that wrote to it, the same on every server.
+	UsedBytes   int64 `codec:",omitempty" json:",omitempty"`
+	CreateIndex uint64
+	ModifyIndex uint64
 	// FileIndex is the index at which an upload brought the file; 0 = it was made at CreateIndex.
 	FileIndex uint64 `codec:",omitempty" json:",omitempty"`
 	// Upload is set in the row of a file that is still on its way into the cluster. Its Name is no database's.

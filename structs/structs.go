@@ -31,7 +31,7 @@ const (
 	// ProtocolVersion counts changes of the RPC protocol.
 	ProtocolVersion = 1
 	// FSMVersion counts changes of what the FSM does with a committed entry.
-	FSMVersion = 6
+	FSMVersion = 7
 	// FSMVersionCluster is the first FSMVersion that knows CommandCluster.
 	FSMVersionCluster = 2
 	// FSMVersionSQL is the first FSMVersion that knows CommandSQL and CommandSQLDatabase.
@@ -42,4 +42,6 @@ const (
 	FSMVersionVerify = 5
 	// FSMVersionChanges is the first FSMVersion that knows SQLDatabase.ChangesBytes.
 	FSMVersionChanges = 6
+	// FSMVersionQuota is the first FSMVersion that knows quotas of namespaces.
+	FSMVersionQuota = 7
 )

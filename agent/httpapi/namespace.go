@@ -3,7 +3,7 @@ package httpapi
 import "github.com/debros/debros/structs"
 
 func namespaceRoutes() []route {
-	const body = "`{\"Name\", \"Description\", \"Meta\"}`"
+	const body = "`{\"Name\", \"Description\", \"Meta\", \"BytesMax\", \"DatabasesMax\"}`"
 	return []route{
 		{
 			method: "GET", pattern: "/v1/namespaces", handle: namespaceList, errors: textErrors,
@@ -32,6 +32,9 @@ type namespaceBody struct {
 	Name        structs.Namespace
 	Description string
 	Meta        map[string]string
+
+	BytesMax     int64
+	DatabasesMax int
 }
 
 func namespaceList(c *call) error {
@@ -103,7 +106,7 @@ func (c *call) namespaceApply(op structs.NamespaceOp) error {
 		return err
 	}
 	req := structs.NamespaceRequest{WriteOptions: c.write(), Op: op, Namespace: structs.NamespaceInfo{
-		Name: name, Description: in.Description, Meta: in.Meta,
+		Name: name, Description: in.Description, Meta: in.Meta, BytesMax: in.BytesMax, DatabasesMax: in.DatabasesMax,
 	}}
 	var rep structs.NamespaceReply
 	if err := c.rpc("Namespace.Apply", &req, &rep); err != nil {

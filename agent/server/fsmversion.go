@@ -21,6 +21,9 @@ func (s *Server) olderThan(version int) (structs.NodeID, error) {
 
 // fsmNeeded is the version that a server must know to hold the present state.
 func (s *Server) fsmNeeded() int {
+	if s.store.HasQuotas() {
+		return structs.FSMVersionQuota
+	}
 	if s.store.KeepsChanges() {
 		return structs.FSMVersionChanges
 	}
@@ -61,6 +64,11 @@ func (s *Server) mayPropose(t structs.CommandType, body any) error {
 // transaction older servers would take the SQL for an operation that is missing, and go on with other tables than the rest.
 func versionFor(t structs.CommandType, body any) (version int, what string) {
 	switch t {
+	case structs.CommandNamespace:
+		r, ok := body.(*structs.NamespaceRequest)
+		if !ok || r.Namespace.BytesMax != 0 || r.Namespace.DatabasesMax != 0 {
+			return structs.FSMVersionQuota, "quotas"
+		}
 	case structs.CommandSQL:
 		return structs.FSMVersionSQL, "SQL"
 	case structs.CommandSQLUpload:

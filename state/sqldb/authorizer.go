@@ -23,6 +23,7 @@ type intent struct {
 	inserts  bool           // it inserts them
 	triggers bool           // its triggers write
 	counts   bool           // it asks changes()
+	grows    bool           // it, or a trigger, adds or changes rows, or defines something
 
 	defines      string // the table or view that it makes, changes or drops, or whose index or trigger it does
 	createsTable bool   // it makes one ...
@@ -106,12 +107,13 @@ func (c *conn) judge(in *intent, a sqlite.Action) *structs.Error {
 	case lib.SQLITE_CREATE_VTABLE, lib.SQLITE_DROP_VTABLE:
 		in.schema, in.ofStat = true, true
 		in.define(a.Arg1)
+		in.grows = a.Code == lib.SQLITE_CREATE_VTABLE
 		if module := strings.ToLower(a.Arg2); !slices.Contains([]string{"fts5", "fts5vocab", "rtree", "rtree_i32", "geopoly"}, module) {
 			return denied("virtual tables of "+module+" are not allowed", "fts5, fts5vocab, rtree and geopoly are")
 		}
 		return reserved(a.Arg1)
 	case lib.SQLITE_ALTER_TABLE:
-		in.schema, in.alter = true, true
+		in.schema, in.alter, in.grows = true, true, true
 		in.define(a.Arg2)
 		return reserved(a.Arg2)
 	case lib.SQLITE_ANALYZE:
@@ -128,7 +130,9 @@ func (c *conn) judge(in *intent, a sqlite.Action) *structs.Error {
 		case lib.SQLITE_DROP_TABLE, lib.SQLITE_DROP_INDEX:
 			in.ofStat = true
 		case lib.SQLITE_CREATE_TABLE:
-			in.createsTable = true
+			in.createsTable, in.grows = true, true
+		case lib.SQLITE_CREATE_INDEX, lib.SQLITE_CREATE_VIEW, lib.SQLITE_CREATE_TRIGGER:
+			in.grows = true
 		}
 		if r := reserved(a.Arg1); r != nil {
 			return r
@@ -173,6 +177,7 @@ func (c *conn) table(in *intent, a sqlite.Action) *structs.Error {
 		return nil // SQLite itself lets only its own statements write here
 	}
 	in.triggers = in.triggers || a.Inside != ""
+	in.grows = in.grows || a.Code != lib.SQLITE_DELETE
 	if a.Inside == "" {
 		in.writes = true
 		in.inserts = in.inserts || a.Code == lib.SQLITE_INSERT

@@ -33,6 +33,7 @@ type DB struct {
 	o      Options
 
 	applied atomic.Uint64 // index of the last committed entry
+	used    atomic.Int64  // bytes of its pages after that; -1 = never noted
 	w       *writer       // owned by the goroutine that writes
 	pool    pool
 	log     walMover
@@ -94,6 +95,9 @@ func (db *DB) prepareFile() error {
 	}
 	db.log.pageBytes = int(page)
 	if err := w.loadCapture(); err != nil {
+		return err
+	}
+	if err := db.readUsed(); err != nil {
 		return err
 	}
 	return w.load()

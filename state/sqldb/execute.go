@@ -17,6 +17,7 @@ type run struct {
 	used    int64 // steps made
 	bytes   int   // of the rows given
 	counted bool  // changes() speaks of a statement of this request
+	grows   bool  // a statement may have added something
 	stats   bool  // the planner's statistics changed
 	reply   *structs.SQLReply
 	refusal *structs.Error
@@ -103,7 +104,7 @@ func validate(r *structs.SQLRequest) *structs.Error {
 // once makes one attempt. again: the transaction is lost or must be, and x has noted why.
 func (tx *Tx) once(x *run) (again bool, err error) {
 	w := tx.db.w
-	x.used, x.bytes, x.counted, x.stats, x.reply, x.refusal = 0, 0, false, false, nil, nil
+	x.used, x.bytes, x.counted, x.stats, x.grows, x.reply, x.refusal = 0, 0, false, false, false, nil, nil
 	w.SetLastInsertRowID(0)
 	w.changesBase = w.TotalChanges()
 	w.draws.request = x.seq

@@ -109,7 +109,7 @@ func (tx *Tx) execute(x *run, p *prepared, sql string, st *structs.SQLStatement,
 		}
 	}
 	refusal, tooMuch, err := tx.step(x, p, func() *structs.Error { return x.collect(p, res) })
-	x.stats = x.stats || in.stats
+	x.stats, x.grows = x.stats || in.stats, x.grows || in.grows
 	if in.stats && refusal == nil && tooMuch == nil && err == nil {
 		err = tx.sortStats(x)
 	}

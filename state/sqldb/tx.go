@@ -70,6 +70,10 @@ func (tx *Tx) Commit() error {
 	tx.done = true
 	w := tx.db.w
 	err := tx.writeFailed()
+	var used int64
+	if err == nil {
+		used, err = tx.writeUsed()
+	}
 	if err == nil {
 		err = tx.writeChanges()
 	}
@@ -83,6 +87,7 @@ func (tx *Tx) Commit() error {
 		return errors.Join(tx.db.localFault("commit", err), tx.abandon())
 	}
 	tx.db.applied.Store(tx.stamp.Index)
+	tx.db.used.Store(used)
 	return tx.db.moveLog()
 }
 

@@ -24,6 +24,20 @@ func (s *Stmt) TempBytes() int64 {
 	return n
 }
 
+// UsedBytes is the size of the pages that the database uses, without those that wait to be used again. It may be asked while the
+// connection writes, which keeps the first page at hand; otherwise it may be -1.
+func (c *Conn) UsedBytes() int64 {
+	main := (*lib.TDb)(ptr((*lib.Tsqlite3)(ptr(c.db)).FaDb))
+	shared := (*lib.TBtShared)(ptr((*lib.TBtree)(ptr(main.FpBt)).FpBt))
+	if shared.FpPage1 == 0 {
+		return -1
+	}
+	const freePages = 36 // in the file's header
+	header := (*lib.TMemPage)(ptr(shared.FpPage1)).FaData
+	free := binary.BigEndian.Uint32(unsafe.Slice((*byte)(ptr(header+freePages)), 4))
+	return (int64(shared.FnPage) - int64(free)) * int64(shared.FpageSize)
+}
+
 // ephemeralBit is the first bit field of its byte.
 var ephemeralBit = func() uint8 {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
