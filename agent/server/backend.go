@@ -197,11 +197,14 @@ func (s *Server) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
 
 // waitRead waits for a read index to be applied here, at most until the deadline.
 func (s *Server) waitRead(ctx context.Context, index uint64, deadline time.Time) error {
+	if s.fsm.AppliedIndex() >= index { // as a rule; a context with a deadline would cost more than the read
+		return s.Sound() // it may have been found wrong meanwhile
+	}
 	wctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := s.fsm.WaitApplied(wctx, index)
 	if err == nil {
-		return s.Sound() // it may have been found wrong meanwhile
+		return s.Sound()
 	}
 	if ctx.Err() == nil {
 		return structs.Errorf(structs.KindUnavailable, "this server is behind: it stands at %d, the read needs %d", s.fsm.AppliedIndex(), index).

@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/debros/debros/structs"
 )
@@ -53,6 +55,65 @@ func TestAReaderNeverJoinsARoundThatRuns(t *testing.T) {
 		}
 		if n := rounds.Load(); n != 2 {
 			t.Errorf("51 readers took %d leadership checks, want 2", n)
+		}
+	})
+}
+
+// TestReadersThatAskAgainShareEveryRound: without waiting for them they would be two groups that take turns.
+func TestReadersThatAskAgainShareEveryRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		const takes, readers, reads = time.Millisecond, 64, 20
+		rounds := 0
+		r := newReadIndexer(ctx.Done(), func(context.Context) (uint64, error) {
+			rounds++
+			time.Sleep(takes)
+			return 1, nil
+		})
+		go r.run(ctx)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range readers {
+			wg.Go(func() {
+				for range reads {
+					if _, err := r.get(ctx); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(takes / 20) // what becomes of the answer, and the next request
+				}
+			})
+		}
+		wg.Wait()
+		if rounds > reads*5/4 { // one of the first round may stay out of step
+			t.Errorf("%d readers took %d rounds for %d reads each", readers, rounds, reads)
+		}
+		if took := time.Since(start); took > reads*takes*5/4 {
+			t.Errorf("%d reads in turn took %s", reads, took)
+		}
+	})
+}
+
+// TestAFewReadersWaitForNobody: a round of theirs follows at once.
+func TestAFewReadersWaitForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		r := newReadIndexer(ctx.Done(), func(context.Context) (uint64, error) {
+			time.Sleep(time.Millisecond)
+			return 1, nil
+		})
+		go r.run(ctx)
+		start := time.Now()
+		for range 10 {
+			var wg sync.WaitGroup
+			for range gatherMin - 1 {
+				wg.Go(func() { _, _ = r.get(ctx) })
+			}
+			wg.Wait()
+		}
+		if took := time.Since(start); took > 20*time.Millisecond {
+			t.Errorf("10 reads in turn took %s", took)
 		}
 	})
 }
