@@ -25,6 +25,9 @@ var layout = map[string][]string{
 	"internal/logging":    {},
 	"internal/sqltext":    {},
 	"internal/version":    {},
+	// A program that is no member reaches agents through libp2p: the command line (-via), later the client
+	// package. It stands apart from agent/overlay, which is the member's side, and from api, which has no dependencies.
+	"internal/via": {},
 
 	"state":              {"internal/atomicfile", "state/sqldb", "structs"},
 	"state/fsm":          {"state", "state/sqldb", "structs"},
@@ -55,7 +58,7 @@ var layout = map[string][]string{
 	"api":           {},
 	"api/sqldriver": {"api"},
 	"command": {"agent", "agent/config", "agent/server", "api", "command/sqlrun", "command/sqlshell", "internal/sqltext",
-		"internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "state/archive", "state/fsm", "structs"},
+		"internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "internal/via", "state/archive", "state/fsm", "structs"},
 	"command/sqlrun":   {"api", "internal/sqltext"},
 	"command/sqlshell": {"api", "command/sqlrun", "internal/sqltext"},
 

@@ -41,6 +41,7 @@ func (a *Agent) overlayConfig(cfg *config.Config) (overlay.Config, error) {
 		Limits: overlay.Limits{
 			ConnsMax: o.MaxConnections, ConnsPerIPMax: o.MaxConnsPerIP,
 			Reservations: o.RelayReservationsMax, CircuitsPerPeer: o.RelayCircuitsPerPeerMax,
+			Protocols: streamLimits(cfg),
 		},
 		DiscoveryInterval: o.DiscoveryInterval, PeersTarget: o.PeersTarget,
 		Logger: a.log, Conflict: func() { a.stopSoon(errKeyInUse()) },

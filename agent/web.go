@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/debros/debros/agent/httpapi"
@@ -21,7 +22,7 @@ func (a *Agent) startHTTP() error {
 	cfg := a.Config()
 	handler, err := httpapi.New(httpapi.Config{
 		Logger: a.log.With("component", "http"), NodeName: cfg.NodeName,
-		Hosts: cfg.HTTPConfig.Hosts, Origins: cfg.HTTPConfig.AllowOrigins,
+		Hosts: append(slices.Clone(cfg.HTTPConfig.Hosts), string(a.node.ID())), Origins: cfg.HTTPConfig.AllowOrigins,
 		Limits: a.httpLimits(),
 	}, local{a})
 	if err != nil {
@@ -47,7 +48,7 @@ func (a *Agent) startHTTP() error {
 		})
 	}
 	a.log.Info("the HTTP API listens", "on", a.describeAddrs())
-	return nil
+	return a.serveHTTPStreams(handler)
 }
 
 func (a *Agent) httpLimits() httpapi.Limits {

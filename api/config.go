@@ -40,7 +40,8 @@ type Config struct {
 	TLS *TLSConfig
 	// HTTPClient replaces the client's own; it excludes TLS and Dialer. Its redirect policy is not used.
 	HTTPClient *http.Client
-	// Dialer opens the connections, e.g. over a libp2p stream; nil is TCP (or unix, by Address).
+	// Dialer opens the connections, e.g. over a libp2p stream; nil is TCP (or unix, by Address). What its errors
+	// say by a method Hint() string becomes the hint of the call's error.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Retry says how often and how patiently a call is repeated; see the package comment.
 	Retry RetryPolicy

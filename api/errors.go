@@ -184,7 +184,10 @@ func wayError(ctx context.Context, err error, address string, write, sent bool) 
 func wayHint(err error) string {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
+	var own interface{ Hint() string }
 	switch {
+	case errors.As(err, &own): // of Config.Dialer
+		return own.Hint()
 	case errors.As(err, &authority):
 		return "name the authority that vouches for the agent with -ca-file or DEBROS_CACERT"
 	case errors.As(err, &name):

@@ -20,6 +20,7 @@ import (
 	"syscall"
 
 	"github.com/debros/debros/api"
+	libp2pvia "github.com/debros/debros/internal/via"
 	"github.com/debros/debros/structs"
 )
 
@@ -57,6 +58,8 @@ type call struct {
 	cmd    *cmd
 	common commonFlags
 	format string // "table", "json", or what the command allows more
+
+	closers []func() error
 }
 
 // usageError is a command line that makes no sense: exit status 2.
@@ -110,6 +113,7 @@ func (c *cmd) Run(args []string) int {
 		fmt.Fprint(c.io.Stdout, c.Help())
 		return exitDone
 	}
+	defer call.close()
 	if err == nil {
 		err = c.check(call)
 	}
@@ -134,6 +138,9 @@ func (c *cmd) check(call *call) error {
 	}
 	if !c.noFormat && call.format != "table" && call.format != "json" {
 		return fmt.Errorf("-format=%s: want table or json", call.format)
+	}
+	if call.common.via != "" && call.common.addr != "" {
+		return errors.New("-via and -http-addr each name an agent: give one of them")
 	}
 	return nil
 }
@@ -178,11 +185,33 @@ func (c *call) flagSet() *flag.FlagSet {
 
 // client makes the client that the common flags and the environment ask for.
 func (c *call) client() (*api.Client, error) {
-	client, err := api.New(c.common.config())
+	cfg := c.common.config()
+	addr := c.common.viaAddr()
+	if addr == "" {
+		client, err := api.New(cfg)
+		if err != nil {
+			return nil, withHint(err, "check -http-addr, -token-file and the TLS files, or their DEBROS_ variables")
+		}
+		return client, nil
+	}
+	peer, err := libp2pvia.New(addr)
 	if err != nil {
-		return nil, withHint(err, "check -http-addr, -token-file and the TLS files, or their DEBROS_ variables")
+		return nil, usagef("-via: %v", err)
+	}
+	c.closers = append(c.closers, peer.Close)
+	cfg.Address, cfg.TLS, cfg.Dialer = "http://"+peer.ID(), nil, peer.Dial
+	client, err := api.New(cfg)
+	if err != nil {
+		return nil, withHint(err, "check -token-file, or DEBROS_HTTP_TOKEN_FILE")
 	}
 	return client, nil
+}
+
+// close ends what client opened.
+func (c *call) close() {
+	for _, f := range c.closers {
+		_ = f() // the command is over
+	}
 }
 
 // answers is an error if there is no agent from the beginning: to try again is for one that was there.

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"flag"
+	"os"
 	"strings"
 	"time"
 
@@ -16,10 +17,12 @@ type commonFlags struct {
 	caFile, clientCert, clientKey string
 	tlsServerName                 string
 	stale                         bool
+	via                           string
 }
 
 func (f *commonFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&f.addr, "http-addr", "", "`address` of the agent: host:port, http(s)://host:port or unix:///path; else DEBROS_HTTP_ADDR, else "+api.DefaultAddress)
+	fs.StringVar(&f.via, "via", "", "multiaddr of an `agent`, /ip4/…/tcp/4001/p2p/<id>, to reach through libp2p instead of -http-addr (several addresses of it with commas); else DEBROS_VIA")
 	fs.StringVar(&f.token, "token", "", "ACL `token`; else DEBROS_HTTP_TOKEN")
 	fs.StringVar(&f.tokenFile, "token-file", "", "`file` that holds the ACL token; else DEBROS_HTTP_TOKEN_FILE")
 	fs.StringVar(&f.namespace, "ns", "", "`namespace`; else DEBROS_NAMESPACE, else the token's own, else default")
@@ -61,6 +64,15 @@ func (f *commonFlags) config() api.Config {
 		cfg.TLS = &t
 	}
 	return cfg
+}
+
+// viaAddr is the agent to reach through libp2p, "" for none. An -http-addr on the command line is nearer to
+// the person than DEBROS_VIA.
+func (f *commonFlags) viaAddr() string {
+	if f.via != "" || f.addr != "" {
+		return f.via
+	}
+	return os.Getenv("DEBROS_VIA")
 }
 
 func override(to *string, value string) {

@@ -18,6 +18,8 @@ type Overlay struct {
 	Announce  []string `hcl:"announce" doc:"Multiaddrs that others are told instead of those found out, such as /dns4/…/tcp/4001 behind a forwarded port."`
 	Bootstrap []string `hcl:"bootstrap" flag:"join-overlay" doc:"Members to begin with: multiaddrs that end in /p2p/<id>. Members of the LAN need none. No public peers are ever asked."`
 
+	HTTP string `hcl:"http" unset:"all where bind_addr and listen are loopback, else members" doc:"Who may use the HTTP API on streams (/debros/http/1.0.0, as debros -via does): off, members of the cluster, or all, who then need no cluster key."`
+
 	DHT          bool   `hcl:"dht" default:"true" doc:"Take part in the distributed table: servers hold it, clients ask it."`
 	MDNS         bool   `hcl:"mdns" doc:"Find members on the LAN by multicast DNS."`
 	Relay        bool   `hcl:"relay" unset:"true on servers" doc:"Relay for members that cannot be reached otherwise, without limits of time or size."`

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,6 +29,36 @@ func (c *Config) completeOverlay() {
 // OverlayOn reports whether the agent takes part in the overlay.
 func (c *Config) OverlayOn() bool { return c.Overlay.Enabled && c.Ports.Overlay >= 0 }
 
+// Values of overlay.http.
+const (
+	HTTPOff     = "off"
+	HTTPMembers = "members"
+	HTTPAll     = "all"
+)
+
+// OverlayHTTP is who may use the HTTP API on streams.
+func (c *Config) OverlayHTTP() string {
+	switch {
+	case c.Overlay.HTTP != "":
+		return c.Overlay.HTTP
+	case c.Overlay.onLoopback(c.Addrs.Bind):
+		return HTTPAll // as on TCP, where whoever is on this machine may
+	default:
+		return HTTPMembers
+	}
+}
+
+// onLoopback reports whether only this machine reaches the overlay.
+func (o *Overlay) onLoopback(bind netip.Addr) bool {
+	if len(o.Listen) == 0 {
+		return bind.IsLoopback()
+	}
+	return !slices.ContainsFunc(o.Listen, func(s string) bool {
+		a, err := parseMultiaddr(s)
+		return err != nil || !manet.IsIPLoopback(a)
+	})
+}
+
 var overlayNetworkRE = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 func (v *validator) overlay() {
@@ -37,6 +68,15 @@ func (v *validator) overlay() {
 	}
 	if !slices.Contains([]string{"auto", "public", "private"}, o.Reachability) {
 		v.refuse("overlay.reachability", "auto, public or private", "%s is none of them", settings.Quote(o.Reachability))
+	}
+	switch o.HTTP {
+	case "", HTTPOff, HTTPMembers:
+	case HTTPAll:
+		if v.addrs.Bind.IsValid() && c.OverlayOn() && !o.onLoopback(v.addrs.Bind) {
+			v.warn("overlay.http", `set it to "members", or keep strangers from the overlay's port`, "anybody who reaches the overlay may read and write")
+		}
+	default:
+		v.refuse("overlay.http", "off, members or all", "%s is none of them", settings.Quote(o.HTTP))
 	}
 	v.multiaddrs("overlay.listen", o.Listen, false)
 	v.multiaddrs("overlay.announce", o.Announce, false)

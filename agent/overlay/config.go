@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 	PingInterval      time.Duration // 5 s
 	RetryInterval     time.Duration // 5 s, between the tries of one address
 	PeersTarget       int           // members to look for, 16
+	WriteTimeout      time.Duration // 30 s, in which a peer must read what it was sent on a stream that is open to anyone
 
 	Logger *slog.Logger
 	// Conflict is called once when a member says that this node's key is in use by another agent that
@@ -63,7 +65,12 @@ type Limits struct {
 	MemoryBytesMax    int64 // of buffers, 256 MiB
 	Reservations      int   // of a relay, 128
 	CircuitsPerPeer   int   // of a relay, 64
+	// Streams that others may open of a protocol, where that is fewer than StreamsPerPeerMax.
+	Protocols map[protocol.ID]ProtocolLimit
 }
+
+// ProtocolLimit bounds the streams of one protocol that others have open.
+type ProtocolLimit struct{ PerPeer, Total int }
 
 // SecretBytes is the length of Config.Secret.
 const SecretBytes = 32
@@ -92,6 +99,7 @@ func (c *Config) complete() error {
 	def(&c.PingInterval, 5*time.Second)
 	def(&c.RetryInterval, 5*time.Second)
 	def(&c.PeersTarget, 16)
+	def(&c.WriteTimeout, 30*time.Second)
 	l := &c.Limits
 	def(&l.ConnsMax, 1024)
 	def(&l.ConnsPerIPMax, 256)

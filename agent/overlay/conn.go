@@ -57,9 +57,10 @@ func (o *Overlay) Dial(ctx context.Context, p peer.ID, pid protocol.ID) (net.Con
 	return streamConn{s}, nil
 }
 
-// Listen accepts streams of a protocol. Closing the listener leaves accepted connections alone.
+// Listen accepts streams of a protocol. Closing the listener leaves accepted connections alone. A stranger
+// that does not read is cut off after Config.WriteTimeout.
 func (o *Overlay) Listen(pid protocol.ID, who Who) (net.Listener, error) {
-	l := &listener{o: o, pid: pid, ch: make(chan network.Stream, acceptQueue), done: make(chan struct{})}
+	l := &listener{o: o, pid: pid, who: who, ch: make(chan network.Stream, acceptQueue), done: make(chan struct{})}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ctx.Err() != nil {
@@ -80,6 +81,7 @@ func (o *Overlay) Listen(pid protocol.ID, who Who) (net.Listener, error) {
 type listener struct {
 	o    *Overlay
 	pid  protocol.ID
+	who  Who
 	ch   chan network.Stream
 	once sync.Once
 	done chan struct{}
@@ -103,6 +105,9 @@ func (l *listener) handle(s network.Stream) {
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case s := <-l.ch:
+		if l.who == Anyone {
+			return &pacedConn{Conn: streamConn{s}, within: l.o.cfg.WriteTimeout}, nil
+		}
 		return streamConn{s}, nil
 	case <-l.done:
 		return nil, net.ErrClosed

@@ -28,6 +28,7 @@ func newResourceManager(l Limits) (network.ResourceManager, error) {
 	def := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&def)
 	streams := l.ConnsMax * 16
+	transient := max(1024, 4*l.StreamsPerPeerMax)
 	partial := rcmgr.PartialLimitConfig{
 		System: rcmgr.ResourceLimits{
 			Conns: rcmgr.LimitVal(l.ConnsMax), ConnsInbound: rcmgr.LimitVal(l.ConnsMax), ConnsOutbound: rcmgr.LimitVal(l.ConnsMax),
@@ -37,7 +38,9 @@ func newResourceManager(l Limits) (network.ResourceManager, error) {
 		// Connections and streams before they are authenticated and negotiated.
 		Transient: rcmgr.ResourceLimits{
 			Conns: rcmgr.LimitVal(max(64, l.ConnsMax/4)), ConnsInbound: rcmgr.LimitVal(max(64, l.ConnsMax/4)), ConnsOutbound: rcmgr.LimitVal(max(64, l.ConnsMax/4)),
-			Streams: 1024, StreamsInbound: 512, StreamsOutbound: 1024, FD: rcmgr.LimitVal(max(64, l.ConnsMax/4)),
+			// Of all peers together, before it is known what they want: one peer alone must not be able to hold
+			// all of them, or nobody else could open a stream.
+			Streams: rcmgr.LimitVal(transient), StreamsInbound: rcmgr.LimitVal(transient), StreamsOutbound: rcmgr.LimitVal(transient), FD: rcmgr.LimitVal(max(64, l.ConnsMax/4)),
 		},
 		PeerDefault: rcmgr.ResourceLimits{
 			Conns: 16, ConnsInbound: 16, ConnsOutbound: 16, FD: 16,
@@ -55,6 +58,15 @@ func newResourceManager(l Limits) (network.ResourceManager, error) {
 			protoMember:   {Streams: 2 * proofStreamsPerPeer, StreamsInbound: proofStreamsPerPeer, StreamsOutbound: proofStreamsPerPeer},
 			protoExchange: {Streams: 2 * exchangeStreamsPerPeer, StreamsInbound: exchangeStreamsPerPeer, StreamsOutbound: exchangeStreamsPerPeer},
 		},
+	}
+	partial.Protocol = map[protocol.ID]rcmgr.ResourceLimits{}
+	for pid, limit := range l.Protocols {
+		partial.ProtocolPeer[pid] = rcmgr.ResourceLimits{
+			Streams: rcmgr.LimitVal(2 * limit.PerPeer), StreamsInbound: rcmgr.LimitVal(limit.PerPeer), StreamsOutbound: rcmgr.LimitVal(limit.PerPeer),
+		}
+		partial.Protocol[pid] = rcmgr.ResourceLimits{
+			Streams: rcmgr.LimitVal(2 * limit.Total), StreamsInbound: rcmgr.LimitVal(limit.Total), StreamsOutbound: rcmgr.LimitVal(limit.Total),
+		}
 	}
 	conf := partial.Build(def.Scale(l.MemoryBytesMax, l.ConnsMax))
 	whole4, whole6 := 32, 56
