@@ -232,13 +232,13 @@ func (s *Store) CloseDatabases() error {
 }
 
 // CheckDatabase reads the file of a row and says whether a Restorer would take it; a *structs.Error says what is wrong
-// with it. A database passes through the system's place for temporary files.
-func CheckDatabase(d *structs.SQLDatabase, r io.Reader) error {
+// with it. A database passes through a file below dir, "" for the system's place for temporary ones.
+func CheckDatabase(d *structs.SQLDatabase, r io.Reader, dir string) error {
 	if d.Upload != nil {
 		n, err := io.Copy(io.Discard, r)
 		return wholeUpload(d, n, err)
 	}
-	dir, err := os.MkdirTemp("", "debros-check-")
+	dir, err := os.MkdirTemp(dir, "debros-check-")
 	if err != nil {
 		return fmt.Errorf("check a database: %w", err)
 	}

@@ -50,8 +50,7 @@ func (s *Snapshot) Kept(id string, copies map[string]*DatabaseCopy) {
 	files.mu.Lock()
 	defer files.mu.Unlock()
 	for name, c := range copies {
-		// An upload grows without pinForSnapshots: what a snapshot has of it is no file that another one can share.
-		if p := s.sql.pins[name]; p != nil && !p.changed && p.row.Upload == nil {
+		if p := s.sql.pins[name]; p != nil && !p.changed {
 			kept := *c
 			kept.snapshot = id
 			files.copies[name] = &kept

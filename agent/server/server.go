@@ -150,6 +150,9 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 			"reason", why, "file", s.quarantine.file)
 	}
 	s.quarantineGauge()
+	if err := s.sweepRestores(); err != nil {
+		return err
+	}
 	if err := s.openDatabases(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"time"
@@ -57,13 +58,17 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 	if !o.s.IsLeader() {
 		return 0, errNotLeader()
 	}
-	tmp, err := os.CreateTemp(o.s.cfg.DataDir, "restore-*.tmp")
+	dir, err := os.MkdirTemp(o.s.cfg.DataDir, restorePattern)
 	if err != nil {
 		return 0, fmt.Errorf("make room for the archive: %w", err)
 	}
-	defer os.Remove(tmp.Name())
+	defer os.RemoveAll(dir)
+	tmp, err := os.Create(filepath.Join(dir, "state"))
+	if err != nil {
+		return 0, fmt.Errorf("make room for the archive: %w", err)
+	}
 	defer tmp.Close()
-	meta, err := o.s.readArchive(r, tmp)
+	meta, err := o.s.readArchive(r, tmp, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -95,25 +100,28 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 	return index, nil
 }
 
+// errStateRefused ends the reading of an archive whose state is of no use.
+var errStateRefused = errors.New("the state was refused")
+
 // readArchive writes the state in the archive to out, as the state of this cluster, after it decoded
 // all of it. A cluster keeps its id whatever it restores: a backup of another one brings data, not
-// who that cluster is.
-func (s *Server) readArchive(r io.Reader, out *os.File) (archive.Meta, error) {
-	tmp, err := os.CreateTemp(s.cfg.DataDir, "restore-*.tmp")
-	if err != nil {
-		return archive.Meta{}, fmt.Errorf("make room for the archive: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	defer tmp.Close()
-	meta, err := archive.Read(r, tmp)
-	if err != nil {
-		return meta, structs.Errorf(structs.KindInvalid, "the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
-	}
-	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
-		return meta, err
-	}
+// who that cluster is. The state is on the disk once; databases are checked one at a time, in dir.
+func (s *Server) readArchive(r io.Reader, out io.Writer, dir string) (meta archive.Meta, err error) {
+	state, w := io.Pipe()
+	var damage error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		meta, damage = archive.Read(r, w)
+		_ = w.CloseWithError(damage) // it returns no error; without damage the state ends here
+	}()
 	_, own := s.store.Cluster(nil)
-	sum, err := fsm.CopyForCluster(out, tmp, own)
+	sum, err := fsm.CopyForCluster(out, state, own, dir)
+	_ = state.CloseWithError(errStateRefused) // as above; after the end nobody notices
+	<-done
+	if damage != nil && !errors.Is(damage, errStateRefused) {
+		return meta, structs.Errorf(structs.KindInvalid, "the snapshot archive is damaged: %v", damage).WithHint("nothing was changed; check it with `debros snapshot inspect`")
+	}
 	if err == nil && sum.Index > meta.Index {
 		// Raft goes on at Meta.Index + 1; entries at or below the state's index would be taken for replays.
 		err = fmt.Errorf("%w: its index %d is above the archive's, %d", fsm.ErrSnapshot, sum.Index, meta.Index)
@@ -122,6 +130,24 @@ func (s *Server) readArchive(r io.Reader, out *os.File) (archive.Meta, error) {
 		err = structs.Errorf(structs.KindInvalid, "the state in the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
 	}
 	return meta, err
+}
+
+// restorePattern names the directories of restores under way.
+const restorePattern = "restore-*.tmp"
+
+// sweepRestores removes what a crash has left of restores.
+func (s *Server) sweepRestores() error {
+	if s.cfg.DataDir == "" {
+		return nil
+	}
+	left, err := filepath.Glob(filepath.Join(s.cfg.DataDir, restorePattern))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	if err != nil {
+		return fmt.Errorf("remove what is left of a restore: %w", err)
+	}
+	return nil
 }
 
 func sortByName(servers []structs.ServerHealth) {

@@ -24,7 +24,7 @@ type checker struct{}
 func (checker) row(recordType, []byte, any) error { return nil }
 
 func (checker) database(d *structs.SQLDatabase, file io.Reader, _ *state.DatabaseCopy) error {
-	return state.CheckDatabase(d, file)
+	return state.CheckDatabase(d, file, "")
 }
 
 // copier is the visitor that writes another stream, which is self-contained.
@@ -44,7 +44,10 @@ func (c copier) database(d *structs.SQLDatabase, file io.Reader, _ *state.Databa
 }
 
 // adopter is the copier that leaves out the cluster's row and checks databases.
-type adopter struct{ copier }
+type adopter struct {
+	copier
+	dir string // for the check
+}
 
 func (a adopter) row(t recordType, payload []byte, row any) error {
 	if t == recordCluster {
@@ -58,7 +61,7 @@ func (a adopter) database(d *structs.SQLDatabase, file io.Reader, _ *state.Datab
 		return err
 	}
 	chunks := &chunkWriter{rw: a.rw}
-	if err := state.CheckDatabase(d, io.TeeReader(file, chunks)); err != nil {
+	if err := state.CheckDatabase(d, io.TeeReader(file, chunks), a.dir); err != nil {
 		return err
 	}
 	return chunks.flush()

@@ -163,13 +163,14 @@ func writeCluster(rw *recordWriter, c *structs.ClusterInfo) error {
 
 // CopyForCluster copies a snapshot stream from r to w with c (nil: none) in the place of the cluster
 // that it was taken of, and checks it as Verify does. What a snapshot brings to a cluster is data; who
-// the cluster is does not change with it. When it fails, what is in w is of no use.
-func CopyForCluster(w io.Writer, r io.Reader, c *structs.ClusterInfo) (Summary, error) {
+// the cluster is does not change with it. When it fails, what is in w is of no use. Databases that are
+// checked pass through a file below dir.
+func CopyForCluster(w io.Writer, r io.Reader, c *structs.ClusterInfo, dir string) (Summary, error) {
 	rw, err := newRecordWriter(w)
 	if err != nil {
 		return Summary{}, fmt.Errorf("copy snapshot: %w", err)
 	}
-	s, err := readStream(Local{Stream: r}, adopter{copier{rw}})
+	s, err := readStream(Local{Stream: r}, adopter{copier{rw}, dir})
 	if err == nil {
 		err = writeCluster(rw, c)
 	}

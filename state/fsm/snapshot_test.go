@@ -312,7 +312,7 @@ func TestCopyForClusterChangesTheClusterAndNothingElse(t *testing.T) {
 	foreign, nameless := stream(t, sample(t)), stream(t, sampleV1(t))
 	copied := func(data []byte, c *structs.ClusterInfo) []byte {
 		var out bytes.Buffer
-		sum, err := CopyForCluster(&out, bytes.NewReader(data), c)
+		sum, err := CopyForCluster(&out, bytes.NewReader(data), c, t.TempDir())
 		if want, verr := Verify(bytes.NewReader(data)); err != nil || verr != nil || sum.Index != want.Index || sum.SizeBytes != want.SizeBytes {
 			t.Fatalf("%+v, %v; Verify says %+v, %v", sum, err, want, verr)
 		}
@@ -331,7 +331,7 @@ func TestCopyForClusterChangesTheClusterAndNothingElse(t *testing.T) {
 		t.Error("a copy for the same cluster has other bytes")
 	}
 	for _, n := range offsets(t, foreign) {
-		if _, err := CopyForCluster(io.Discard, bytes.NewReader(foreign[:n]), own); !errors.Is(err, ErrSnapshot) {
+		if _, err := CopyForCluster(io.Discard, bytes.NewReader(foreign[:n]), own, t.TempDir()); !errors.Is(err, ErrSnapshot) {
 			t.Fatalf("cut to %d bytes: %v", n, err)
 		}
 	}

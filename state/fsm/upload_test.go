@@ -253,7 +253,7 @@ func TestUploadRefusesWhatDoesNotFollow(t *testing.T) {
 func TestRestoreRefusesAShortUpload(t *testing.T) {
 	d := &structs.SQLDatabase{Name: "upload.x", Upload: &structs.SQLUpload{SizeBytes: 5}}
 	var refusal *structs.Error
-	if err := state.CheckDatabase(d, strings.NewReader("1234")); !errors.As(err, &refusal) {
+	if err := state.CheckDatabase(d, strings.NewReader("1234"), ""); !errors.As(err, &refusal) {
 		t.Fatal(err)
 	}
 }

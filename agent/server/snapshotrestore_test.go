@@ -1,0 +1,58 @@
+package server
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/debros/debros/structs"
+)
+
+// TestARestoreLeavesNothingBehind on the disk, whether it succeeds, is refused, or was ended by a crash, and a damaged
+// archive changes nothing.
+func TestARestoreLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	c := newCluster(t, 0, nil)
+	n := c.join("id0", dir, 1)
+	c.leader()
+	sqlExec(t, n, "create table t(a)", "insert into t values('kept')")
+	var saved bytes.Buffer
+	if err := (raftOps{n.Server}).SnapshotSave(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	sqlExec(t, n, "insert into t values('later')")
+	left := func() []string {
+		all, err := filepath.Glob(filepath.Join(dir, "restore-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	const all = "select group_concat(a) from t"
+	for _, cut := range []int{10, saved.Len() / 2, saved.Len() - 1} {
+		_, err := (raftOps{n.Server}).SnapshotRestore(t.Context(), bytes.NewReader(saved.Bytes()[:cut]))
+		if structs.KindOf(err) != structs.KindInvalid {
+			t.Errorf("an archive of %d of %d bytes: %v", cut, saved.Len(), err)
+		}
+		if got := sqlText(t, n, all); got != "kept,later" || len(left()) > 0 {
+			t.Fatalf("after a refused archive: rows %q, left %v", got, left())
+		}
+	}
+	if _, err := (raftOps{n.Server}).SnapshotRestore(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	if got := sqlText(t, n, all); got != "kept" || len(left()) > 0 {
+		t.Fatalf("after the restore: rows %q, left %v", got, left())
+	}
+	n.stop()
+	c.drop(n)
+	if err := os.MkdirAll(filepath.Join(dir, "restore-123.tmp", "debros-check-1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.join("id0", dir, 1)
+	c.leader()
+	if len(left()) > 0 {
+		t.Fatalf("a start leaves %v of a restore that a crash ended", left())
+	}
+}
