@@ -124,7 +124,11 @@ func (a *Agent) Start() (err error) {
 	}
 	a.wg.Go(a.followGossip)
 	a.wg.Go(a.watchFaults)
-	a.wg.Go(a.registerNode)
+	if a.isEdge() {
+		a.wg.Go(a.awaitEdge) // its row is not for gossip to make, so there is none to register in
+	} else {
+		a.wg.Go(a.registerNode)
+	}
 	a.wg.Go(a.retryJoin)
 	a.wg.Go(a.notifyReady)
 	return nil
@@ -133,7 +137,7 @@ func (a *Agent) Start() (err error) {
 // startCluster starts gossip and then the part of the cluster that this node is.
 func (a *Agent) startCluster() error {
 	cfg := a.Config()
-	a.pool = transport.NewPool(a.transportConfig(), nil)
+	a.pool = transport.NewPool(a.transportConfig(), a.dialRPC)
 	if cfg.Server {
 		return a.startServer()
 	}
@@ -156,6 +160,9 @@ func (a *Agent) startServer() error {
 		return err
 	}
 	a.server, a.cluster = srv, srv
+	if err := a.serveRPCStreams(); err != nil {
+		return err
+	}
 	// Requests that come while the log is read wait in the listener's queue: nothing can answer them yet.
 	a.wg.Go(func() {
 		if err := a.transport.Serve(); err != nil && a.ctx.Err() == nil {
@@ -255,7 +262,7 @@ func (a *Agent) Ready(ctx context.Context) error {
 			}
 		}
 		return nil
-	case len(a.Config().RetryJoin) == 0 && len(a.servers()) == 0:
+	case !a.isEdge() && len(a.Config().RetryJoin) == 0 && len(a.servers()) == 0:
 		return nil
 	}
 	select {

@@ -156,6 +156,9 @@ func (a *Agent) newRouter() (*router.Router, error) {
 					Addr: net.JoinHostPort(m.Addr, strconv.Itoa(m.Ports[structs.PortServer])),
 				})
 			}
+			if len(out) == 0 && a.isEdge() {
+				return a.edgeServers()
+			}
 			return out
 		},
 		Pool: a.pool, Logger: a.log.With("component", "router"),

@@ -201,6 +201,16 @@ func (o *Overlay) IsMember(p peer.ID) bool { return o.members.has(p) }
 // Members are the connected members.
 func (o *Overlay) Members() []peer.ID { return o.members.list() }
 
+// MembersWith are the connected members that serve a protocol, as they say.
+func (o *Overlay) MembersWith(pid protocol.ID) (out []peer.ID) {
+	for _, p := range o.members.list() {
+		if has, err := o.host.Peerstore().SupportsProtocols(p, pid); err == nil && len(has) > 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // Port is the TCP or UDP port that this node listens on, 0 without one.
 func (o *Overlay) Port() int { return portOf(o.cfg.Listen) }
 
