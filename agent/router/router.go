@@ -216,7 +216,7 @@ func (r *Router) once(method string, isRead bool, try func(Server) error) error 
 	s, ok := r.choice.pick(time.Now())
 	if !ok {
 		return structs.Errorf(structs.KindNoLeader, "no known servers").
-			WithHint("this client agent has not found a server yet: check retry_join, and `debros members` for nodes with the role server")
+			WithHint("this client agent has not found a server yet: check retry_join and `debros members` for nodes with the role server, or overlay.bootstrap and `debros peers` for an agent without a LAN")
 	}
 	err := try(s)
 	if err == nil {
