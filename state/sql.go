@@ -129,7 +129,7 @@ func (s *Store) SQLBackup(ctx context.Context, r *structs.SQLBackupRequest, w io
 		if r.Vacuum && !r.Text {
 			return db.WriteCompact(ctx, s.dbs.path, w)
 		}
-		pin, err := db.Pin(ctx)
+		pin, err := db.PinForClient(ctx)
 		if err != nil {
 			return err
 		}

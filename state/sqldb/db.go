@@ -23,8 +23,12 @@ INSERT INTO _debros_meta VALUES ('format', 1), ('applied', 0);`
 
 const formatVersion = 1
 
-// pinsMax bounds the states held at one time: a snapshot, a backup, a comparison.
+// pinsMax bounds the states held at one time: a snapshot, backups, two comparisons, one of which waits.
 const pinsMax = 8
+
+// guestsMax of them are held for as long as a client takes to read a backup. The rest is for who applies entries: it must not
+// wait for a client.
+const guestsMax = 4
 
 // DB is an open database. One goroutine at a time writes, by Begin; any may read.
 type DB struct {
@@ -52,7 +56,7 @@ func (e *Engine) Open(path string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	db := &DB{engine: e, path: path, o: o}
-	db.pool = pool{db: db, tokens: make(chan struct{}, o.ReadersMax), pins: make(chan struct{}, pinsMax)}
+	db.pool = pool{db: db, tokens: make(chan struct{}, o.ReadersMax), pins: make(chan struct{}, pinsMax), guests: make(chan struct{}, guestsMax)}
 	if db.w, err = db.openWriter(); err != nil {
 		return nil, db.localFault("open", err)
 	}

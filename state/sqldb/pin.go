@@ -15,7 +15,22 @@ import (
 type Pin struct {
 	r       *reader
 	applied uint64
+	guest   bool
 	once    sync.Once
+}
+
+// PinForClient is Pin for who reads at a client's pace: a few of them at a time, so that Pin never waits for a client.
+func (db *DB) PinForClient(ctx context.Context) (*Pin, error) {
+	if err := take(ctx, db.pool.guests); err != nil {
+		return nil, err
+	}
+	p, err := db.Pin(ctx)
+	if err != nil {
+		<-db.pool.guests
+		return nil, err
+	}
+	p.guest = true
+	return p, nil
 }
 
 // Pin begins to hold the state of now. It has a connection of its own, beside those for queries.
@@ -59,6 +74,9 @@ func (p *Pin) Release() {
 	p.once.Do(func() {
 		p.r.close()
 		<-p.r.pool.pins
+		if p.guest {
+			<-p.r.pool.guests
+		}
 	})
 }
 

@@ -295,6 +295,10 @@ func (e *Engine) adopt(path string, o Options) (*Prepared, error) {
 // WriteCompact writes the database, as it is now, as one file without free pages and without our tables. It needs as much
 // room below dir as the file has.
 func (db *DB) WriteCompact(ctx context.Context, dir string, w io.Writer) error {
+	if err := take(ctx, db.pool.guests); err != nil {
+		return err
+	}
+	defer func() { <-db.pool.guests }()
 	if err := take(ctx, db.pool.pins); err != nil {
 		return err
 	}
@@ -328,5 +332,5 @@ func withoutOwn(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.Exec("DROP TABLE IF EXISTS _debros_replies; DROP TABLE IF EXISTS _debros_meta; VACUUM"), c.Close())
+	return errors.Join(c.Exec("DROP TABLE IF EXISTS _debros_changes; DROP TABLE IF EXISTS _debros_replies; DROP TABLE IF EXISTS _debros_meta; VACUUM"), c.Close())
 }

@@ -17,6 +17,7 @@ type pool struct {
 	db     *DB
 	tokens chan struct{} // one for each connection in use by a query
 	pins   chan struct{} // one for each Pin
+	guests chan struct{} // one for each Pin of a client's
 
 	mu     sync.Mutex // protects the following
 	idle   []*reader
