@@ -70,6 +70,7 @@ func TestDumpMakesTheDatabaseAnew(t *testing.T) {
 
 func TestCompactCopyHasNeitherFreePagesNorOurTables(t *testing.T) {
 	r := newReplica(t, Options{})
+	r.keepChanges(64 << 20)
 	r.must("CREATE TABLE t (a)", "INSERT INTO t VALUES (zeroblob(1000000)), ('kept')", "DELETE FROM t WHERE typeof(a) = 'blob'")
 	var b bytes.Buffer
 	dir := t.TempDir()
