@@ -65,6 +65,9 @@ func (f *changeFeed) send(ctx context.Context) (more bool, err error) {
 	ws.Add(shutdown)
 	index := state.Index()
 	runs, at, err := state.SQLChanges(ctx, ws, f.c.ns, f.req.Database, f.at, sqlChangesBytes)
+	if err == nil {
+		err = f.s.b.Sound() // after the read, as ReadReady was long ago
+	}
 	if err != nil {
 		return false, err
 	}

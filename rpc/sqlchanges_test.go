@@ -92,3 +92,25 @@ func TestFeedThatCannotBeGivenIsRefused(t *testing.T) {
 		wantKindOf(t, "a bad size", err, structs.KindInvalid)
 	}
 }
+
+func TestFeedEndsWhenTheStateIsFoundWrong(t *testing.T) {
+	b := newTestBackend(t)
+	b.keepChanges(t)
+	first := b.sql(t, "create table t(a)").Index
+	chunks := 0
+	err := changes(t.Context(), b, &structs.SQLChangesRequest{From: structs.SQLPosition{Index: first, Seq: 1}, Follow: true}, func(*structs.SQLChangesChunk) error {
+		if chunks++; chunks > 1 {
+			close(b.shutdown) // else it would follow for ever
+			return nil
+		}
+		b.mu.Lock()
+		b.unsound = structs.Errorf(structs.KindUnavailable, "the state is wrong")
+		b.mu.Unlock()
+		b.sql(t, "insert into t values (1)")
+		return nil
+	})
+	wantKindOf(t, "a wrong state", err, structs.KindUnavailable)
+	if chunks != 1 {
+		t.Errorf("%d chunks: what a wrong state says of changes was sent", chunks)
+	}
+}
