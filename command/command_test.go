@@ -321,10 +321,10 @@ func TestCompletionKnowsCommandsAndFlags(t *testing.T) {
 		words string
 		want  string
 	}{
-		{"|", "agent completion debug"},
+		{"|", "agent backup completion connect"},
 		{"k|", "keygen keyring kv"},
 		{"kv |p", "put"},
-		{"operator |", "autopilot raft"},
+		{"operator |", "autopilot raft verify"},
 		{"kv put |-c", "-ca-file= -cas= -client-cert= -client-key="},
 		{"kv put key |--ca", "-ca-file= -cas="},
 		{"nonsense |", ""},
