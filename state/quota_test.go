@@ -169,3 +169,33 @@ func TestUsageSurvivesARestore(t *testing.T) {
 	})
 	wantQuota(t, "after all was deleted", again.trySet("b", strings.Repeat("v", 1999)), false)
 }
+
+// TestReplayFromFartherBackThanSizesAreKept: a large database is snapshotted seldom, and sizes are kept for a bounded number
+// of entries. Such a file is made again from the snapshot; it would end the start else.
+func TestReplayFromFartherBackThanSizesAreKept(t *testing.T) {
+	work := func(r *rig) {
+		for i, skip := range []uint64{0, 0, 1 << 17, 0} {
+			r.index += skip
+			r.exec("", manyRows)
+			if r.s.Index() != r.index {
+				t.Fatalf("entry %d of the work could not be applied", i)
+			}
+		}
+	}
+	r := openLeftBehind(t, filepath.Join(t.TempDir(), "sql"), "boot 1")
+	r.exec("", "create table t(a)")
+	r.exec("", manyRows)
+	snap := r.s.Snapshot()
+	defer snap.Release()
+	work(r)
+	again := openLeftBehind(t, crashed(t, r.s), "boot 1")
+	resume(t, again, snap, true)
+	work(again)
+	_, was := r.s.SQLDatabaseGet(nil, ns, "default")
+	if _, is := again.s.SQLDatabaseGet(nil, ns, "default"); *is != *was {
+		t.Errorf("it is now %+v, but was %+v", is, was)
+	}
+	if got := read(t, again.s, "", "select count(*) from t"); got != "5000\n" {
+		t.Errorf("%s rows", got)
+	}
+}

@@ -95,7 +95,8 @@ func optionsOf(d *structs.SQLDatabase) sqldb.Options {
 	}
 }
 
-// notOlder reports whether the file of a database is there and has all that its row tells of, and what it has.
+// notOlder reports whether the file of a database is there, has all that its row tells of, and knows what an entry that is
+// applied again must know; and what it has.
 func (s *sqlFiles) notOlder(d *structs.SQLDatabase) (applied uint64, ok bool) {
 	path := filepath.Join(s.dir, databaseFile(d))
 	st, err := os.Stat(path)
@@ -110,7 +111,8 @@ func (s *sqlFiles) notOlder(d *structs.SQLDatabase) (applied uint64, ok bool) {
 		return 0, false
 	}
 	applied = db.AppliedIndex()
-	return applied, db.Close() == nil && applied >= d.ModifyIndex
+	ok = applied >= d.ModifyIndex && db.KnowsSizesFrom(d.ModifyIndex)
+	return applied, db.Close() == nil && ok
 }
 
 // errReplaced: the tables that the caller looked at are gone since; it looks again.

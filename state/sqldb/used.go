@@ -10,8 +10,9 @@ import (
 // again after a crash, while this database has that entry and later ones already, must decide as before: so the sizes of
 // the past are kept in _debros_meta, one for each entry that changed it.
 
-// usedEntries is for how many entries sizes are kept; see failedEntries. Asking for an older one is a fault, after which the
-// database is made again.
+// usedEntries is for how many entries sizes are kept. A large database may be further ahead of its last snapshot:
+// KnowsSizesFrom tells, and it is made again from there. To keep as many as failedEntries would make a small database that
+// grows and shrinks all the time a large one.
 const usedEntries = 1 << 17
 
 func usedKey(index uint64) string { return fmt.Sprintf("used/%020d", index) }
@@ -45,6 +46,12 @@ func (db *DB) readUsed() error {
 	})
 	db.used.Store(used)
 	return err
+}
+
+// KnowsSizesFrom reports whether UsedBytesAt can tell for an entry and all after it.
+func (db *DB) KnowsSizesFrom(index uint64) bool {
+	_, err := db.UsedBytesAt(index)
+	return err == nil
 }
 
 // UsedBytesAt is what was used after an entry that the database has. It may be asked between transactions by who writes.
