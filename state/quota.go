@@ -57,8 +57,8 @@ func writeUsage(tx *memdb.Txn, grown map[structs.Namespace]int64) {
 	}
 }
 
-// usedBytes is how much a namespace uses: its keys and values as this entry has left them so far, and its databases as the
-// entries before it left them. What this entry does to databases does not count, but for the one that the caller knows: when
+// usedBytes is how much a namespace uses: its keys and values as this entry has left them so far, and its databases and what
+// has come of uploads as the entries before it left them. What this entry does to databases does not count, but for the one that the caller knows: when
 // it is applied again after a crash, nothing else may be known.
 func (t *Txn) usedBytes(ns structs.Namespace) int64 {
 	n, known := t.baseUsed[ns]
@@ -68,6 +68,9 @@ func (t *Txn) usedBytes(ns structs.Namespace) int64 {
 		}
 		for d := range scan[structs.SQLDatabase](nil, t.base, tableDatabases, indexID, joinKey(string(ns), "")) {
 			n += d.UsedBytes
+			if d.Upload != nil {
+				n += d.Upload.SizeBytes
+			}
 		}
 		if t.baseUsed == nil {
 			t.baseUsed = map[structs.Namespace]int64{}
@@ -102,7 +105,7 @@ func (t *Txn) roomForKV(ns structs.Namespace, old, in *structs.KVPair) *structs.
 	return nil
 }
 
-// roomForUpload refuses a piece of a file. What it is to replace counts until it does.
+// roomForUpload refuses another piece of a file, of that size. What the file is to replace counts until it does.
 func (t *Txn) roomForUpload(ns structs.Namespace, size int64) *structs.Error {
 	if max := t.bytesMax(ns); max > 0 && t.usedBytes(ns)+size > max {
 		return overQuota(ns, max)

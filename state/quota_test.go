@@ -199,3 +199,28 @@ func TestReplayFromFartherBackThanSizesAreKept(t *testing.T) {
 		t.Errorf("%s rows", got)
 	}
 }
+
+func TestQuotaCountsWhatComesAtTheSameTime(t *testing.T) {
+	r := newSQLRig(t)
+	r.quota(10_000, 0)
+	step := func(id string, op structs.SQLUploadOp, at int64, size int) (refusal *structs.Error) {
+		r.entry(func(tx *Txn) {
+			var err error
+			_, refusal, err = tx.SQLUpload(&structs.SQLUploadRequest{WriteOptions: structs.WriteOptions{Namespace: ns}, ID: id, Op: op, Offset: at, Data: make([]byte, size)})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+		return refusal
+	}
+	for _, id := range []string{"a", "b"} {
+		wantQuota(t, "begin", step(id, structs.SQLUploadBegin, 0, 0), false)
+		wantQuota(t, "a piece", step(id, structs.SQLUploadAppend, 0, 4000), false)
+	}
+	wantQuota(t, "a key", r.trySet("k", strings.Repeat("v", 3000)), true)
+	wantQuota(t, "more of the one", step("a", structs.SQLUploadAppend, 4000, 1500), false)
+	wantQuota(t, "as much of the other", step("b", structs.SQLUploadAppend, 4000, 1500), true)
+	wantQuota(t, "the other is dropped", step("b", structs.SQLUploadDrop, 0, 0), false)
+	wantQuota(t, "the rest of the one", step("a", structs.SQLUploadAppend, 5500, 4500), false)
+	wantQuota(t, "more than all", step("a", structs.SQLUploadAppend, 10_000, 1), true)
+}

@@ -69,7 +69,7 @@ func (t *Txn) appendUpload(r *structs.SQLUploadRequest, up *structs.SQLDatabase)
 	if r.Offset != up.Upload.SizeBytes || len(r.Data) == 0 {
 		return nil, structs.Errorf(structs.KindConflict, "the upload has %d bytes: a piece of %d at %d does not follow", up.Upload.SizeBytes, len(r.Data), r.Offset), nil
 	}
-	if refusal := t.roomForUpload(r.Namespace, r.Offset+int64(len(r.Data))); refusal != nil {
+	if refusal := t.roomForUpload(r.Namespace, int64(len(r.Data))); refusal != nil {
 		return nil, refusal, nil
 	}
 	f, err := os.OpenFile(t.files.pathOf(up), os.O_WRONLY|os.O_CREATE, 0o600)
