@@ -162,7 +162,7 @@ func (s *Server) takeOffice(ctx context.Context) error {
 	return nil
 }
 
-// dropUploads ends uploads of an earlier office: who sent one has lost the leader, and nobody goes on with it.
+// dropUploads ends uploads of an earlier office or of a state that was restored: nobody goes on with them.
 func (s *Server) dropUploads(ctx context.Context) error {
 	for _, up := range s.store.SQLUploads() {
 		r := &structs.SQLUploadRequest{Op: structs.SQLUploadDrop, ID: structs.UploadID(up.Name)}

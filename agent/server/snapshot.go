@@ -96,6 +96,9 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 		return 0, structs.Errorf(structs.KindUnknownResult, "the snapshot was restored on the leader, but leadership was lost before all servers confirmed it").
 			WithHint("look at the data, and restore again if it is not there")
 	}
+	if err := o.s.dropUploads(ctx); err != nil { // the next leader does it
+		o.s.log.Warn("uploads of databases that the snapshot holds were not dropped", "snapshot", meta.ID, "error", err)
+	}
 	o.s.log.Warn("the state of the cluster was replaced by a snapshot", "snapshot", meta.ID, "index", index)
 	return index, nil
 }

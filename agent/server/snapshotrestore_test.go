@@ -56,3 +56,24 @@ func TestARestoreLeavesNothingBehind(t *testing.T) {
 		t.Fatalf("a start leaves %v of a restore that a crash ended", left())
 	}
 }
+
+// An archive may hold an upload, which nobody will go on with.
+func TestARestoreEndsUploadsThatTheArchiveHolds(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	n := c.leader()
+	begin := &structs.SQLUploadRequest{Op: structs.SQLUploadBegin, ID: "abandoned"}
+	begin.Namespace = structs.DefaultNamespace
+	if _, _, err := n.apply(t.Context(), structs.CommandSQLUpload, begin); err != nil {
+		t.Fatal(err)
+	}
+	var saved bytes.Buffer
+	if err := (raftOps{n.Server}).SnapshotSave(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (raftOps{n.Server}).SnapshotRestore(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	if up := n.store.SQLUploads(); len(up) > 0 {
+		t.Fatalf("after the restore: %+v", up[0])
+	}
+}
