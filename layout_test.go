@@ -51,7 +51,7 @@ var layout = map[string][]string{
 	"agent/overlay":          {"structs"},
 	"agent/retryjoin":        {"structs"},
 	"agent/router":           {"rpc/transport", "structs"},
-	"agent/server":           {"agent/server/snapstore", "internal/acl", "internal/atomicfile", "internal/logging", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "state/sqldb", "structs"},
+	"agent/server":           {"agent/server/snapstore", "internal/acl", "internal/atomicfile", "internal/logging", "internal/sqltext", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "state/sqldb", "structs"},
 	"agent/server/snapstore": {"internal/atomicfile", "state/fsm"},
 	"agent/telemetry":        {},
 

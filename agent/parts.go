@@ -126,6 +126,7 @@ func (a *Agent) serverConfig() server.Config {
 		RaftMultiplier:   cfg.Performance.RaftMultiplier,
 		HoldTimeout:      cfg.Performance.RPCHoldTimeout,
 		VerifyInterval:   cfg.VerifyInterval,
+		DiskFreeMin:      cfg.Limits.DiskFreeBytesMin,
 
 		SnapshotThreshold: cfg.RaftSnapshotThreshold, SnapshotInterval: cfg.RaftSnapshotInterval, TrailingLogs: cfg.RaftTrailingLogs,
 		Autopilot: structs.AutopilotConfig{

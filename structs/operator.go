@@ -127,6 +127,8 @@ type ServerStatsReply struct {
 	LastTerm    uint64
 	LastIndex   uint64
 	Quarantine  string // why the server answers no reads; "" = it does
+	DiskFree    int64  `codec:",omitempty"` // bytes; 0 = not known
+	DiskLow     bool   `codec:",omitempty"` // DiskFree is below limits.disk_free_bytes_min
 	// HasConfiguration: the server has a Raft configuration or log, or belongs to a cluster without
 	// having them yet, so it must not be bootstrapped.
 	HasConfiguration bool

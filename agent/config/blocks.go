@@ -58,6 +58,7 @@ type Limits struct {
 	TxnBytesMax                 int           `hcl:"txn_bytes_max" default:"1048576" min:"1" max:"33554432" reload:"true" doc:"Bytes of the keys and values of one transaction together."`
 	SQLBytesMax                 int           `hcl:"sql_bytes_max" default:"4194304" min:"1" max:"33554432" reload:"true" doc:"Bytes of the statements and arguments of one SQL request together."`
 	SnapshotBytesMax            int64         `hcl:"snapshot_bytes_max" default:"17179869184" min:"1" doc:"Bytes of a snapshot archive to restore."`
+	DiskFreeBytesMin            int64         `hcl:"disk_free_bytes_min" default:"-1" min:"-1" doc:"Bytes to keep free on the disk of data_dir. While no majority of the servers has them, writes are refused before the disks are full; what deletes is taken. -1 = 2 % of the disk, at most 1 GiB; 0 = no bound."`
 	HTTPMaxConnsPerClient       int           `hcl:"http_max_conns_per_client" default:"4096" min:"1" doc:"HTTP connections of one client."`
 	HTTPBlockedWatchesPerClient int           `hcl:"http_blocked_watches_per_client" default:"1024" min:"1" doc:"Blocking queries and log streams of one client at a time."`
 	RPCRate                     float64       `hcl:"rpc_rate" min:"0" reload:"true" doc:"Requests a second that this agent sends to servers for others. 0 = no limit."`

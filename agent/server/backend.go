@@ -63,6 +63,9 @@ func (s *Server) Apply(ctx context.Context, t structs.CommandType, body any) (an
 	if err := s.mayPropose(t, body); err != nil {
 		return nil, 0, err
 	}
+	if err := s.mayGrow(t, body); err != nil {
+		return nil, 0, err
+	}
 	reply, index, err := s.apply(ctx, t, body)
 	if r, ok := body.(*structs.SessionRequest); ok && err == nil {
 		s.noteSession(r)

@@ -59,6 +59,10 @@ type Config struct {
 	// VerifyInterval is how often the leader has all servers compare their states; 0 = only when it is asked to.
 	VerifyInterval time.Duration
 
+	// DiskFreeMin is how many bytes must be free on the disk of DataDir: with fewer on too many servers, writes are refused.
+	// Below 0 = 2 % of the disk, at most 1 GiB; 0 = no bound.
+	DiskFreeMin int64
+
 	// Autopilot is what a new cluster starts with; later the replicated configuration rules.
 	Autopilot structs.AutopilotConfig
 	// AutopilotInterval is how often servers are examined; 0 = autopilot's own 10 s / 2 s.
@@ -75,6 +79,8 @@ type Config struct {
 	trailingBytes uint64
 	// failFiles is asked before each operation on a file of a database; for the same tests. nil = nobody.
 	failFiles state.FileFault
+	// statfs measures a disk; for tests. nil = the file system is asked.
+	statfs func(dir string) (room, error)
 }
 
 const (
@@ -130,6 +136,9 @@ func (c *Config) check() error {
 	setDefault(&c.HoldTimeout, holdTimeoutDefault)
 	setDefault(&c.ReconcileInterval, reconcileIntervalDefault)
 	setDefault(&c.TombstoneTTL, tombstoneTTLDefault)
+	if c.statfs == nil {
+		c.statfs = statfs
+	}
 	if c.Autopilot == (structs.AutopilotConfig{}) {
 		c.Autopilot = AutopilotDefaults()
 	}

@@ -50,6 +50,7 @@ func (o raftOps) Stats() structs.ServerStatsReply {
 	return structs.ServerStatsReply{
 		LastContact: lastContact, LastTerm: term, LastIndex: o.s.raft.LastIndex(),
 		HasConfiguration: o.s.belongs(), Quarantine: o.s.quarantine.reason(),
+		DiskFree: o.s.water.free.Load(), DiskLow: o.s.water.low.Load(),
 	}
 }
 

@@ -56,6 +56,7 @@ type Server struct {
 	pulse     *pulse
 	ttl       *sessionTimers
 	claims    claimBook
+	water     watermark
 	// comparer hashes this server's state, compare judges all of them while this one leads, quarantine is when this one's is wrong.
 	comparer     *comparer
 	compare      compareOffice
@@ -165,6 +166,7 @@ func (s *Server) Start(layer raft.StreamLayer, m Membership) (err error) {
 	s.pulse = newPulse(s.cfg.raftConfig(nil).LeaderLeaseTimeout)
 	s.wg.Go(func() { s.pulse.run(s.ctx) })
 	s.wg.Go(func() { s.measureDatabases(s.ctx) })
+	s.wg.Go(func() { s.watchDisk(s.ctx) })
 	s.wg.Go(func() { s.batch.run(s.ctx) })
 	s.wg.Go(func() { s.reads.run(s.ctx) })
 	s.wg.Go(func() { s.followLeadership(notifyCh) })

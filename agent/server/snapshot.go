@@ -58,6 +58,9 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 	if !o.s.IsLeader() {
 		return 0, errNotLeader()
 	}
+	if err := o.s.hasRoom(); err != nil {
+		return 0, err
+	}
 	dir, err := os.MkdirTemp(o.s.cfg.DataDir, restorePattern)
 	if err != nil {
 		return 0, fmt.Errorf("make room for the archive: %w", err)
