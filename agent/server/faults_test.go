@@ -165,6 +165,14 @@ func breakOne(t *testing.T, c *cluster, leads bool, breakDisk func(n *node), rep
 	rows.check(t, c)
 }
 
+// onlyInSystemTests leaves a case that takes seconds, and has a sibling in make test, to make test-system.
+func onlyInSystemTests(t *testing.T) {
+	t.Helper()
+	if os.Getenv("DEBROS_SYSTEM_TESTS") == "" {
+		t.Skip("SKIPPED: set DEBROS_SYSTEM_TESTS=1 for this one")
+	}
+}
+
 func TestAFailingFileOfADatabaseStopsThatServerOnly(t *testing.T) {
 	files := map[structs.NodeID]*brokenFiles{}
 	var mu sync.Mutex
@@ -176,6 +184,9 @@ func TestAFailingFileOfADatabaseStopsThatServerOnly(t *testing.T) {
 		{"open", "temp", syscall.EROFS}, {"write", "temp", syscall.ENOSPC}, {"shm-lock", "", syscall.EIO},
 	} {
 		t.Run(fmt.Sprintf("%s %s %v", f.op, f.file, f.err), func(t *testing.T) {
+			if i%3 != 0 {
+				onlyInSystemTests(t)
+			}
 			c := diskCluster(t, 3, func(cfg *Config) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -197,6 +208,7 @@ func TestABrokenDiskStopsThatServerOnly(t *testing.T) {
 		broken func(t *testing.T, dir string)
 		repair func(t *testing.T, dir string)
 	}{
+		// The first and the last in make test.
 		"full, the leader":   {mountTmpfs, true, fillDisk, emptyDisk},
 		"full, a follower":   {mountTmpfs, false, fillDisk, emptyDisk},
 		"read-only, leader":  {mountExt4, true, turnReadOnly, remountExt4},
@@ -205,6 +217,9 @@ func TestABrokenDiskStopsThatServerOnly(t *testing.T) {
 		"EIO, a follower":    {mountExt4, false, shutDown, remountExt4},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name != "full, the leader" && name != "EIO, a follower" {
+				onlyInSystemTests(t)
+			}
 			c := &cluster{t: t, roster: &roster{members: map[structs.NodeID]structs.Member{}}}
 			t.Cleanup(func() {
 				for _, n := range c.nodes {

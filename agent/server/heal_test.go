@@ -216,15 +216,13 @@ func TestAQuarantineOutlivesACrash(t *testing.T) {
 			}
 			rot(t, bad.dir)
 			c.verify()
-			if !bad.quarantined() {
-				t.Fatal("not in quarantine")
-			}
+			eventually(t, "the quarantine", bad.quarantined)
 			c.kill(bad)
 		}},
 		{"after the state was installed", func(t *testing.T, c *cluster, bad *node) {
 			rot(t, bad.dir)
 			c.verify()
-			eventually(t, "the server to be healed", func() bool { return !bad.quarantined() })
+			eventually(t, "the server to be healed", func() bool { return !isRotten(t, bad.dir) && !bad.quarantined() })
 			c.kill(bad)
 			kept := quarantine{file: filepath.Join(bad.dir, quarantineFile), began: make(chan struct{})}
 			if _, err := kept.begin(structs.Quarantine{Index: 1, Reason: "it was wrong", Right: []structs.NodeID{c.leader().id}}); err != nil {
@@ -241,6 +239,7 @@ func TestAQuarantineOutlivesACrash(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.verify()
+			eventually(t, "the quarantine", bad.quarantined)
 			c.kill(bad)
 		}},
 	} {
