@@ -129,8 +129,9 @@ type SQLRequest struct {
 // a server has it on its disk beside the databases. Without a bound one statement could fill the disks of all.
 const SQLTempBytesMax = 1 << 30
 
-// SQLWorkMax is the WorkMax that a leader sets: some tens of seconds of a core, enough to index tens of millions of rows.
-const SQLWorkMax = 1_000_000_000
+// SQLWorkMax is the WorkMax that a leader sets. While a request computes, every other write of the cluster waits: this is
+// some six seconds of a core (a thousand million took 21 s), and enough to index some twenty million rows.
+const SQLWorkMax = 300_000_000
 
 // ConflictKeys implements Conflicter: none. Requests on one database may share an entry since each
 // runs after the one before it, and no row of a table carries the entry's index.
