@@ -53,7 +53,7 @@ func tryStart(t *testing.T, change ...func(*Config)) (*Overlay, error) {
 	}
 	cfg := Config{
 		Key: key.Private(), Secret: secretOf("one"), Listen: ListenAddrs(netip.MustParseAddr("127.0.0.1"), port),
-		DHT: true, DiscoveryInterval: 400 * time.Millisecond, PingInterval: 400 * time.Millisecond, RetryInterval: 400 * time.Millisecond,
+		Server: true, DHT: true, DiscoveryInterval: 400 * time.Millisecond, PingInterval: 400 * time.Millisecond, RetryInterval: 400 * time.Millisecond,
 		Logger: log,
 	}
 	for _, f := range change {

@@ -24,6 +24,9 @@ const (
 	learnedFails = 3 * dialTries    // a learned peer that failed as often is forgotten
 	pingMisses   = 3
 	pingsMax     = 32 // at once
+	// peersFew members are looked for at once, more of them in no hurry: agents of a site start together, and
+	// each connection costs two of them a handshake, an identification and a proof.
+	peersFew = 4
 )
 
 // source is who named a peer; a peer may have several.
@@ -65,6 +68,7 @@ type keeper struct {
 	targets map[peer.ID]*target
 	dialing int
 	pinging int
+	further time.Time // when one more member may be dialled beyond peersFew
 }
 
 func newKeeper(o *Overlay) *keeper {
@@ -177,19 +181,19 @@ func (k *keeper) lost(p peer.ID) {
 
 // pass starts what is due.
 func (k *keeper) pass(ctx context.Context, now time.Time) {
-	short := len(k.o.members.list()) < k.o.cfg.PeersTarget
+	members := len(k.o.members.list())
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, wave := range []source{fromOperator | fromBootstrap | fromServer, fromNeighbor, fromLearned} {
-		if wave&(fromNeighbor|fromLearned) != 0 && !short {
-			break
-		}
 		for p, t := range k.targets {
 			if k.dialing >= dialsMax {
 				break
 			}
 			if t.source&wave == 0 || t.dialing || now.Before(t.next) || k.o.members.has(p) {
 				continue
+			}
+			if wave&(fromNeighbor|fromLearned) != 0 && !k.wants(members+k.dialing, now) {
+				break
 			}
 			t.dialing = true
 			k.dialing++
@@ -208,6 +212,18 @@ func (k *keeper) pass(ctx context.Context, now time.Time) {
 		k.pinging++
 		k.o.wg.Go(func() { k.ping(ctx, p) })
 	}
+}
+
+// wants reports whether to dial one more member that need not be kept, when there are so many. k.mu is held.
+func (k *keeper) wants(members int, now time.Time) bool {
+	switch {
+	case members < min(peersFew, k.o.cfg.PeersTarget):
+		return true
+	case members >= k.o.cfg.PeersTarget || now.Before(k.further):
+		return false
+	}
+	k.further = now.Add(jitter(k.o.cfg.DiscoveryInterval))
+	return true
 }
 
 // dial connects to a peer and has it prove that it is a member.

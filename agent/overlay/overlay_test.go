@@ -210,9 +210,14 @@ func manyMembers() int {
 func TestManyMembersFindPeersAndProviders(t *testing.T) {
 	n := manyMembers()
 	few := func(c *Config) { c.PeersTarget = 4 }
+	client := func(c *Config) { c.Server = false } // holds no part of the table
 	all := []*Overlay{start(t, few)}
-	for range n - 1 {
-		all = append(all, start(t, knows(all[0]), few))
+	for i := range n - 1 {
+		if i < 2 {
+			all = append(all, start(t, knows(all[0]), few))
+			continue
+		}
+		all = append(all, start(t, knows(all[0]), few, client))
 	}
 	for _, o := range all {
 		eventually(t, "four members each", func() bool { return len(o.Members()) >= 4 })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ import (
 const (
 	provideEvery    = 10 * time.Minute
 	provideValid    = 30 * time.Minute
-	provideRetry    = 15 * time.Second // after a failure, or when members came
+	provideAgain    = time.Minute      // when members came
+	provideRetry    = 15 * time.Second // after a failure, or when nobody was there
 	tableTimeout    = 30 * time.Second // of one question
 	recordLife      = 24 * time.Hour
 	advertLife      = provideValid
@@ -47,6 +49,7 @@ type table struct {
 
 	mu     sync.Mutex // protects the following
 	offers []string
+	told   bool          // offers have been put since they changed
 	pokeCh chan struct{} // capacity 1: offers or members changed
 }
 
@@ -54,9 +57,6 @@ func newTable(o *Overlay) (*table, error) {
 	mode := dht.ModeAuto
 	if o.cfg.Server {
 		mode = dht.ModeServer
-	}
-	if o.rule.loopback {
-		mode = dht.ModeServer // nobody on loopback is behind a NAT
 	}
 	d, err := dht.New(o.gate,
 		dht.ProtocolPrefix(protocol.ID("/debros/"+o.cfg.Network)),
@@ -100,7 +100,7 @@ func (t *table) offerKey(offer string) (cid.Cid, error) {
 // setOffers says what this node offers from now on.
 func (t *table) setOffers(offers []string) {
 	t.mu.Lock()
-	t.offers = append([]string(nil), offers...)
+	t.offers, t.told = append([]string(nil), offers...), false
 	t.mu.Unlock()
 	t.poke()
 }
@@ -114,50 +114,86 @@ func (t *table) poke() {
 
 // advertise keeps the offers in the table until ctx ends.
 func (t *table) advertise(ctx context.Context) {
-	next := time.NewTimer(provideEvery)
+	due := time.Now().Add(provideEvery)
+	var done time.Time // the last round that succeeded
+	next := time.NewTimer(time.Until(due))
 	defer next.Stop()
 	for {
 		select {
 		case <-t.pokeCh:
-			// Members come in groups: one round for all of them.
-			if sleep(ctx, jitter(t.o.cfg.RetryInterval/2)) != nil {
-				return
+			// Members come in groups: one round for all of them. Those that come later keep what others put before,
+			// once it is put again.
+			soon := time.Now().Add(jitter(t.o.cfg.RetryInterval / 2))
+			if t.isTold() && !done.IsZero() {
+				soon = latest(soon, done.Add(jitter(provideAgain)+provideAgain/2))
 			}
+			if soon.Before(due) {
+				due = soon
+				next.Reset(time.Until(due))
+			}
+			continue
 		case <-next.C:
 		case <-ctx.Done():
 			return
 		}
 		after := provideEvery
-		if err := t.provide(ctx); err != nil && ctx.Err() == nil {
+		switch reached, err := t.provide(ctx); {
+		case err != nil && ctx.Err() == nil:
 			t.o.log.Debug("overlay: provide", "error", err)
 			after = provideRetry
+		case reached:
+			done = time.Now()
+		default:
+			after = provideRetry
 		}
-		next.Reset(jitter(after) + after/4)
+		due = time.Now().Add(jitter(after) + after/4)
+		next.Reset(time.Until(due))
 	}
 }
 
-func (t *table) provide(ctx context.Context) error {
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// isTold reports whether the offers of now have been put.
+func (t *table) isTold() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.told
+}
+
+// provide puts the offers into the table; false when nobody was there to keep them.
+func (t *table) provide(ctx context.Context) (reached bool, err error) {
 	t.mu.Lock()
 	offers := t.offers
 	t.mu.Unlock()
 	if len(offers) == 0 || len(t.o.members.list()) == 0 {
-		return nil
+		return false, nil
 	}
 	data, err := encodeAdvert(advert{Offers: offers})
 	if err != nil {
-		return err
+		return false, err
 	}
 	errs := []error{t.put(ctx, advertName, data, advertLife)}
 	for _, offer := range offers {
 		key, err := t.offerKey(offer)
 		if err != nil {
-			return err
+			return false, err
 		}
 		ctx, cancel := context.WithTimeout(ctx, tableTimeout)
 		errs = append(errs, t.dht.Provide(ctx, key, true))
 		cancel()
 	}
-	return errors.Join(errs...)
+	if err = errors.Join(errs...); err != nil {
+		return false, err
+	}
+	t.mu.Lock()
+	t.told = slices.Equal(t.offers, offers)
+	t.mu.Unlock()
+	return t.dht.RoutingTable().Size() > 0, nil
 }
 
 // put signs data and keeps it under /debros/<this peer>/<name>.
