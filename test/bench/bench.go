@@ -52,7 +52,11 @@ func (b *bench) servers(ctx context.Context) (*harness.Cluster, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	b.cluster, err = harness.Start(ctx, harness.Config{Binary: b.o.binary, Dir: dir, Servers: 3})
+	cfg := harness.Config{Binary: b.o.binary, Dir: dir, Servers: 3}
+	if b.o.noOverlay {
+		cfg.Args = append(cfg.Args, "-overlay-port=-1")
+	}
+	b.cluster, err = harness.Start(ctx, cfg)
 	return b.cluster, err
 }
 

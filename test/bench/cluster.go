@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -39,21 +37,6 @@ func measureIdle(ctx context.Context, b *bench) error {
 	}
 	b.report.add(row{What: "memory (RSS) of an idle server", Value: strings.Join(each, ", ") + " MB", Measured: most, Unit: "MB", Target: 60, AtMost: true})
 	return nil
-}
-
-// rssMB is a process's resident memory; 1 MB is 10^6 bytes.
-func rssMB(pid int) (float64, error) {
-	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	if err != nil {
-		return 0, fmt.Errorf("read resident memory (this needs Linux): %w", err)
-	}
-	for _, line := range strings.Split(string(data), "\n") {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
-			return kib * 1024 / 1e6, err
-		}
-	}
-	return 0, fmt.Errorf("no VmRSS for process %d", pid)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -123,70 +106,4 @@ func failover(ctx context.Context, c *harness.Cluster, n int) (time.Duration, er
 	}
 	lap := time.Since(start)
 	return lap, errors.Join(leader.Start(), c.WaitReady(ctx))
-}
-
-// membersWithin bounds the join of all.
-const membersWithin = 5 * time.Minute
-
-// measureMembers starts client agents all at once and waits until every server lists all of them.
-func measureMembers(ctx context.Context, b *bench) error {
-	ctx, cancel := context.WithTimeout(ctx, membersWithin)
-	defer cancel()
-	c, err := b.servers(ctx)
-	if err != nil {
-		return err
-	}
-	b.progress("starting %d client agents", b.o.members)
-	start := time.Now()
-	for i := range b.o.members {
-		n, err := c.AddClient("c" + strconv.Itoa(i+1))
-		if err != nil {
-			return err
-		}
-		if err := n.Start(); err != nil {
-			return err
-		}
-	}
-	started := time.Since(start)
-	told := time.Now()
-	err = c.Wait(ctx, func(ctx context.Context) error {
-		fewest := b.o.members
-		for _, s := range c.Servers {
-			members, err := s.Quick().Agent().Members(ctx, nil)
-			if err != nil {
-				return err
-			}
-			alive := 0
-			for _, m := range members {
-				if m.Status == api.MemberAlive && m.Role == "client" {
-					alive++
-				}
-			}
-			fewest = min(fewest, alive)
-		}
-		if time.Since(told) > time.Second {
-			told = time.Now()
-			b.progress("after %s every server lists %d of %d", round(time.Since(start)), fewest, b.o.members)
-		}
-		if fewest < b.o.members {
-			return fmt.Errorf("a server lists %d of %d clients", fewest, b.o.members)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	took := time.Since(start)
-	b.report.add(row{What: fmt.Sprintf("%d client agents join three servers, until every server lists all alive", b.o.members),
-		Value: fmt.Sprintf("%s (processes started within %s)", round(took), round(started)), Measured: took.Seconds(), Unit: "s", Target: 30, AtMost: true})
-	most := 0.0
-	for _, s := range c.Servers {
-		mb, err := rssMB(s.Pid())
-		if err != nil {
-			return err
-		}
-		most = max(most, mb)
-	}
-	b.report.add(row{What: "memory (RSS) of the largest server then", Value: fmt.Sprintf("%.1f MB", most), Measured: most, Unit: "MB"})
-	return nil
 }

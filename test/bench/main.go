@@ -33,10 +33,12 @@ type options struct {
 	short   bool
 	only    string
 	members int
-	format  string
-	dir     string
-	binary  string
-	against string
+	// noOverlay starts agents that are no peers, to see what being one costs.
+	noOverlay bool
+	format    string
+	dir       string
+	binary    string
+	against   string
 	// hold keeps the cluster under one load for so long, for a profiler.
 	hold    time.Duration
 	load    string
@@ -50,6 +52,7 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "short rounds and few of them: a first look")
 	flag.StringVar(&o.only, "only", "", "comma-separated `parts` of rss, put, get, sql, snapshot, failover (default: all)")
 	flag.IntVar(&o.members, "members", 0, "measure only how long so many client agents take to join three servers")
+	flag.BoolVar(&o.noOverlay, "no-overlay", false, "start agents without the overlay, to see what it costs")
 	flag.StringVar(&o.format, "format", "text", "text or json")
 	flag.StringVar(&o.dir, "dir", "", "`directory` for the data, whose disk is measured (default: a temporary one)")
 	flag.StringVar(&o.binary, "binary", "", "the debros `program` (default: bin/debros)")
