@@ -49,28 +49,70 @@ func (c *memberCache) RemoveFailed(ctx context.Context, name string, prune bool)
 	return c.gossip.RemoveFailed(ctx, name, prune)
 }
 
+// Reading all members for every event of a site that starts would cost each of its n agents n² of it. So
+// events are gathered for a while that grows with what the last look took: it takes at most one part in
+// lookShare of the time.
+const (
+	lookShare = 20
+	gatherMax = time.Second
+)
+
 // followGossip turns events into work for the parts, until gossip stops.
 func (a *Agent) followGossip() {
 	a.noteServers()
 	a.tellOverlay()
+	var next time.Time
 	for e := range a.gossip.Events() {
-		if e.Kind == gossip.EventConflict {
-			a.onConflict(e)
-			continue
-		}
+		events := gather(a.gossip.Events(), e, time.Until(next))
+		begin := time.Now()
 		a.members.refresh()
 		a.noteServers()
 		a.tellOverlay()
-		for _, m := range e.Members {
-			a.log.Info("member "+string(e.Kind), "node", m.Name, "id", m.ID, "role", m.Role, "address", m.Addr)
+		end := time.Now()
+		next = end.Add(min(gatherMax, lookShare*end.Sub(begin)))
+		for _, e := range events {
+			a.onGossip(e)
 		}
 		if a.server != nil {
-			if e.Kind == gossip.EventReap || e.Kind == gossip.EventLeave {
-				for _, m := range e.Members {
-					a.server.MemberGone(m.ID)
-				}
-			}
 			a.server.MembershipChanged()
+		}
+	}
+}
+
+// gather takes the events that come within d of the first. A first one after a quiet time, when d is not
+// positive, does not wait for others.
+func gather[E any](from <-chan E, first E, d time.Duration) []E {
+	events := []E{first}
+	if d <= 0 {
+		return events
+	}
+	end := time.NewTimer(d)
+	defer end.Stop()
+	for {
+		select {
+		case e, ok := <-from:
+			if !ok {
+				return events
+			}
+			events = append(events, e)
+		case <-end.C:
+			return events
+		}
+	}
+}
+
+// onGossip tells of one event. The members have been looked at since.
+func (a *Agent) onGossip(e gossip.Event) {
+	if e.Kind == gossip.EventConflict {
+		a.onConflict(e)
+		return
+	}
+	for _, m := range e.Members {
+		a.log.Info("member "+string(e.Kind), "node", m.Name, "id", m.ID, "role", m.Role, "address", m.Addr)
+	}
+	if a.server != nil && (e.Kind == gossip.EventReap || e.Kind == gossip.EventLeave) {
+		for _, m := range e.Members {
+			a.server.MemberGone(m.ID)
 		}
 	}
 }
