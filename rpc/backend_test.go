@@ -52,8 +52,11 @@ func newTestBackend(t testing.TB) *testBackend {
 		}
 	})
 	b := &testBackend{
-		fsm: fsm.New(store, nil), shutdown: make(chan struct{}), index: 100, may: acl.AllowAll(),
+		fsm: fsm.New(store, nil), shutdown: make(chan struct{}), index: 99, may: acl.AllowAll(),
 	}
+	b.apply(t, structs.CommandStream, &structs.StreamRequest{
+		WriteOptions: structs.WriteOptions{Namespace: "default"}, Op: structs.StreamCreate, Stream: structs.Stream{Name: "news"},
+	})
 	b.apply(t, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeUpsert, Node: structs.Node{
 		ID: "n1", Name: "n1", Address: "127.0.0.1", Datacenter: "dc1", Role: structs.RoleServer, Status: structs.NodeAlive,
 	}})
@@ -285,6 +288,9 @@ func (denyAll) KVWrite(structs.Namespace, string) bool       { return false }
 func (denyAll) KVWritePrefix(structs.Namespace, string) bool { return false }
 func (denyAll) SQLRead(structs.Namespace, string) bool       { return false }
 func (denyAll) SQLWrite(structs.Namespace, string) bool      { return false }
+func (denyAll) TopicRead(structs.Namespace, string) bool     { return false }
+func (denyAll) TopicWrite(structs.Namespace, string) bool    { return false }
+func (denyAll) StreamWrite(structs.Namespace, string) bool   { return false }
 func (denyAll) SessionRead(structs.Namespace, string) bool   { return false }
 func (denyAll) SessionWrite(structs.Namespace, string) bool  { return false }
 func (denyAll) NamespaceRead(structs.Namespace) bool         { return false }

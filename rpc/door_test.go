@@ -52,6 +52,11 @@ func goodRequests(sess string) map[string]any {
 		"SQL.Execute":                 &structs.SQLRequest{Statements: []structs.SQLStatement{{SQL: "select 1"}}},
 		"SQL.ApplyDatabase":           &structs.SQLDatabaseRequest{Op: structs.SQLDatabaseEnsure, Database: structs.SQLDatabase{Name: "d"}},
 		"SQL.Databases":               &structs.SQLDatabaseListRequest{},
+		"Stream.Apply":                &structs.StreamRequest{Op: structs.StreamUpdate, Stream: structs.Stream{Name: "news"}},
+		"Stream.Publish":              &structs.StreamPublishRequest{Messages: []structs.StreamMessage{{Topic: "news.today"}}},
+		"Stream.Get":                  &structs.StreamGetRequest{Name: "news"},
+		"Stream.List":                 &structs.StreamListRequest{},
+		"Stream.Read":                 &structs.StreamReadRequest{Name: "news"},
 	}
 }
 
@@ -131,6 +136,10 @@ func TestEveryMethodAsksTheAuthorizer(t *testing.T) {
 		case *structs.NamespaceListReply:
 			if len(r.Namespaces) != 0 {
 				t.Errorf("%s shows namespaces", m.Name)
+			}
+		case *structs.StreamListReply:
+			if len(r.Streams) != 0 {
+				t.Errorf("%s shows streams", m.Name)
 			}
 		case *structs.SQLDatabaseListReply:
 			if len(r.Databases) != 0 {

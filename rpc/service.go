@@ -21,7 +21,7 @@ func Methods(b Backend) []transport.Method {
 	var all []transport.Method
 	for _, group := range [][]transport.Method{
 		s.kvMethods(), s.txnMethods(), s.sessionMethods(), s.namespaceMethods(),
-		s.catalogMethods(), s.statusMethods(), s.operatorMethods(), s.sqlMethods(),
+		s.catalogMethods(), s.statusMethods(), s.operatorMethods(), s.sqlMethods(), s.streamMethods(),
 	} {
 		all = append(all, group...)
 	}

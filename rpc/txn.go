@@ -51,6 +51,9 @@ func (s *service) txnRead(ctx context.Context, c call, req *structs.TxnReadReque
 			return structs.Errorf(structs.KindInvalid, "operation %d is SQL; a transaction of reads has none", i).
 				WithHint("read by SQL.Query, or send it with the operations that write")
 		}
+		if op.Publish != nil {
+			return structs.Errorf(structs.KindInvalid, "operation %d publishes; this transaction only reads", i)
+		}
 		if !readVerb(op.KV.Verb) {
 			return structs.Errorf(structs.KindInvalid, "operation %d (%s) writes; this transaction only reads", i, op.KV.Verb)
 		}
@@ -86,15 +89,24 @@ func (s *service) checkTxn(c call, in []structs.TxnOp) (ops []structs.TxnOp, ref
 		if op.SQL != nil {
 			sqlOps++
 		}
+		size += int(op.Publish.Bytes())
 	}
 	if size > lim.TxnBytesMax {
-		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction is too large: its keys and values are %d bytes, the limit is %d bytes (limits.txn_bytes_max)", size, lim.TxnBytesMax)
+		return nil, nil, structs.Errorf(structs.KindTooLarge, "the transaction is too large: its keys, values and messages are %d bytes, the limit is %d bytes (limits.txn_bytes_max)", size, lim.TxnBytesMax)
 	}
 	var sum sqlSize
 	ops = make([]structs.TxnOp, 0, len(in))
 	for i, op := range in {
-		if op.KV != nil && op.SQL != nil {
-			refused = append(refused, structs.TxnError{OpIndex: i, What: "an operation is one of KV and SQL, not both"})
+		if op.Kinds() > 1 {
+			refused = append(refused, structs.TxnError{OpIndex: i, What: structs.TxnOneKind})
+			continue
+		}
+		if op.Publish != nil {
+			m, err := proposableMessage(c, op.Publish)
+			if err != nil {
+				return nil, nil, err
+			}
+			ops = append(ops, structs.TxnOp{Publish: &m})
 			continue
 		}
 		if op.SQL != nil {

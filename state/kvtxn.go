@@ -19,8 +19,9 @@ func (t *Txn) listKV(ns structs.Namespace, prefix string) []*structs.KVPair {
 
 // opFuncs do one operation; failure says why it did not hold, err is a fault of this server's own.
 type opFuncs struct {
-	kv  func(op *structs.TxnKVOp) (results []structs.TxnResult, failure string)
-	sql func(op *structs.TxnSQLOp) (result *structs.TxnSQLResult, failure string, err error)
+	kv      func(op *structs.TxnKVOp) (results []structs.TxnResult, failure string)
+	sql     func(op *structs.TxnSQLOp) (result *structs.TxnSQLResult, failure string, err error)
+	publish func(m *structs.StreamMessage) (result structs.StreamPublished, failure string)
 }
 
 // Txn does all operations or none, and reports every one that failed. An operation sees what those
@@ -40,8 +41,9 @@ func (t *Txn) allOps(r *structs.TxnRequest) (reply *structs.TxnReply, err error)
 	defer func() { t.txns++ }()
 	err = t.atomically(func() (keep bool, err error) {
 		reply, err = runOps(r.Ops, opFuncs{
-			kv:  func(op *structs.TxnKVOp) ([]structs.TxnResult, string) { return t.txnOp(r.Namespace, op) },
-			sql: func(op *structs.TxnSQLOp) (*structs.TxnSQLResult, string, error) { return t.txnSQL(r.Namespace, op) },
+			kv:      func(op *structs.TxnKVOp) ([]structs.TxnResult, string) { return t.txnOp(r.Namespace, op) },
+			sql:     func(op *structs.TxnSQLOp) (*structs.TxnSQLResult, string, error) { return t.txnSQL(r.Namespace, op) },
+			publish: func(m *structs.StreamMessage) (structs.StreamPublished, string) { return t.txnPublish(r.Namespace, m) },
 		})
 		return err == nil && len(reply.Errors) == 0, err
 	})
@@ -70,6 +72,9 @@ func (s *Store) TxnRead(ops []structs.TxnOp, ns structs.Namespace) *structs.TxnR
 		sql: func(*structs.TxnSQLOp) (*structs.TxnSQLResult, string, error) {
 			return nil, "a transaction of reads has no SQL: databases are files apart from the tables", nil
 		},
+		publish: func(*structs.StreamMessage) (structs.StreamPublished, string) {
+			return structs.StreamPublished{}, "publishing writes, which a transaction of reads may not"
+		},
 	})
 	reply.Index = v.tableIndex(tableKV, ns)
 	return reply
@@ -81,10 +86,14 @@ func runOps(ops []structs.TxnOp, do opFuncs) (*structs.TxnReply, error) {
 		var results []structs.TxnResult
 		var failure string
 		switch op := &ops[i]; {
-		case op.KV == nil && op.SQL == nil:
+		case op.KV == nil && op.SQL == nil && op.Publish == nil:
 			failure = "no operation specified"
-		case op.KV != nil && op.SQL != nil:
-			failure = "an operation is one of KV and SQL, not both"
+		case op.Kinds() > 1:
+			failure = structs.TxnOneKind
+		case op.Publish != nil:
+			var published structs.StreamPublished
+			published, failure = do.publish(op.Publish)
+			results = []structs.TxnResult{{Publish: &published}}
 		case op.SQL != nil && len(reply.Errors) > 0:
 			continue
 		case op.SQL != nil:
@@ -181,6 +190,17 @@ func readRow(row *structs.KVPair, ns structs.Namespace, op *structs.TxnKVOp) ([]
 		}
 	}
 	return withoutValue(row), ""
+}
+
+// txnPublish publishes one message.
+func (t *Txn) txnPublish(ns structs.Namespace, m *structs.StreamMessage) (structs.StreamPublished, string) {
+	r := &structs.StreamPublishRequest{Messages: []structs.StreamMessage{*m}}
+	r.Namespace = ns
+	reply, err := t.Publish(r)
+	if err != nil {
+		return structs.StreamPublished{}, err.Message
+	}
+	return reply.Published[0], ""
 }
 
 func withoutValue(row *structs.KVPair) []structs.TxnResult {

@@ -101,7 +101,8 @@ func (t *Txn) deleteNamespace(name structs.Namespace, old *structs.NamespaceInfo
 	for row := range scan[structs.SQLDatabase](nil, t.tx, tableDatabases, indexID, within) {
 		t.dropDatabase(row)
 	}
-	for _, table := range []string{tableKV, tableSessions, tableDatabases, indexKVReaped} {
+	t.deleteStreams(name)
+	for _, table := range []string{tableKV, tableSessions, tableDatabases, tableStreams, tableConsumers, indexKVReaped} {
 		if row := first[TableIndex](nil, t.tx, tableIndex, indexID, tableIndexKey(table, name)); row != nil {
 			replace(t, tableIndex, row, nil)
 		}

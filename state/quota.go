@@ -6,15 +6,15 @@ import (
 	"github.com/debros/debros/structs"
 )
 
-// kvUsage is how much the keys and values of a namespace are. It is a sum of the rows, kept up to date entry by entry, and so
+// usage is how much the keys, values and messages of a namespace are. It is a sum of the rows, kept up to date entry by entry, and so
 // not part of a snapshot.
-type kvUsage struct {
+type usage struct {
 	Namespace structs.Namespace
 	Bytes     int64
 }
 
 func usageSchema() *memdb.TableSchema {
-	return table(tableUsage, func(r *kvUsage) []byte { return []byte(r.Namespace) })
+	return table(tableUsage, func(r *usage) []byte { return []byte(r.Namespace) })
 }
 
 func kvBytes(row *structs.KVPair) int64 {
@@ -30,16 +30,20 @@ func (t *Txn) countKV(before, after *structs.KVPair) {
 	if row == nil {
 		row = before
 	}
-	ns, grown := row.Namespace, kvBytes(after)-kvBytes(before)
-	if grown == 0 {
+	t.grow(row.Namespace, kvBytes(after)-kvBytes(before))
+}
+
+// grow notes that the tables hold so many bytes more of a namespace.
+func (t *Txn) grow(ns structs.Namespace, n int64) {
+	if n == 0 {
 		return
 	}
-	if t.kvGrown == nil {
-		t.kvGrown = map[structs.Namespace]int64{}
+	if t.grown == nil {
+		t.grown = map[structs.Namespace]int64{}
 	}
-	t.kvGrown[ns] += grown
+	t.grown[ns] += n
 	if t.recording {
-		t.onUndo(func() { t.kvGrown[ns] -= grown })
+		t.onUndo(func() { t.grown[ns] -= n })
 	}
 }
 
@@ -49,21 +53,21 @@ func writeUsage(tx *memdb.Txn, grown map[structs.Namespace]int64) {
 		if n == 0 {
 			continue
 		}
-		row := kvUsage{Namespace: ns, Bytes: n}
-		if old := first[kvUsage](nil, tx, tableUsage, indexID, []byte(ns)); old != nil {
+		row := usage{Namespace: ns, Bytes: n}
+		if old := first[usage](nil, tx, tableUsage, indexID, []byte(ns)); old != nil {
 			row.Bytes += old.Bytes
 		}
 		must(tx.Insert(tableUsage, &row))
 	}
 }
 
-// usedBytes is how much a namespace uses: its keys and values as this entry has left them so far, and its databases and what
+// usedBytes is how much a namespace uses: its keys, values and messages as this entry has left them so far, and its databases and what
 // has come of uploads as the entries before it left them. What this entry does to databases does not count, but for the one that the caller knows: when
 // it is applied again after a crash, nothing else may be known.
 func (t *Txn) usedBytes(ns structs.Namespace) int64 {
 	n, known := t.baseUsed[ns]
 	if !known {
-		if row := first[kvUsage](nil, t.base, tableUsage, indexID, []byte(ns)); row != nil {
+		if row := first[usage](nil, t.base, tableUsage, indexID, []byte(ns)); row != nil {
 			n += row.Bytes
 		}
 		for d := range scan[structs.SQLDatabase](nil, t.base, tableDatabases, indexID, joinKey(string(ns), "")) {
@@ -77,7 +81,7 @@ func (t *Txn) usedBytes(ns structs.Namespace) int64 {
 		}
 		t.baseUsed[ns] = n
 	}
-	return n + t.kvGrown[ns]
+	return n + t.grown[ns]
 }
 
 // bytesMax is the quota of a namespace, 0 = none.

@@ -10,18 +10,22 @@ import (
 
 // Table names. They are also the names in TableIndex rows, and so part of the snapshot format.
 const (
-	tableKV         = "kv"
-	tableTombstones = "tombstones"
-	tableSessions   = "sessions"
-	tableLockDelays = "lockdelays"
-	tableNodes      = "nodes"
-	tableNamespaces = "namespaces"
-	tableIndex      = "index"
-	tableLastEntry  = "lastentry"
-	tableAutopilot  = "autopilot"
-	tableCluster    = "cluster"
-	tableDatabases  = "databases"
-	tableUsage      = "usage"
+	tableKV           = "kv"
+	tableTombstones   = "tombstones"
+	tableSessions     = "sessions"
+	tableLockDelays   = "lockdelays"
+	tableNodes        = "nodes"
+	tableNamespaces   = "namespaces"
+	tableIndex        = "index"
+	tableLastEntry    = "lastentry"
+	tableAutopilot    = "autopilot"
+	tableCluster      = "cluster"
+	tableDatabases    = "databases"
+	tableUsage        = "usage"
+	tableStreams      = "streams"
+	tableMessages     = "messages"
+	tablePublications = "publications"
+	tableConsumers    = "consumers"
 )
 
 // Index names; go-memdb insists on "id" for the primary one.
@@ -33,6 +37,7 @@ const (
 	indexUntil   = "until"   // lockdelays: by end
 	indexNode    = "node"    // sessions: by node name
 	indexNodeID  = "nodeid"  // nodes: by node id
+	indexSeq     = "seq"     // publications: by number of the message
 )
 
 // schema lists the tables; each file of this package declares its own.
@@ -41,6 +46,7 @@ func schema() *memdb.DBSchema {
 	for _, t := range []*memdb.TableSchema{
 		kvSchema(), tombstonesSchema(), sessionsSchema(), lockDelaysSchema(), nodesSchema(),
 		namespacesSchema(), indexSchema(), lastEntrySchema(), autopilotSchema(), clusterSchema(), databasesSchema(), usageSchema(),
+		streamsSchema(), messagesSchema(), publicationsSchema(), consumersSchema(),
 	} {
 		tables[t.Name] = t
 	}

@@ -82,6 +82,24 @@ func (s *Snapshot) Databases(fn func(*structs.SQLDatabase) error) error {
 	return each(s.v, tableDatabases, fn)
 }
 
+// Streams calls fn for every stream of every namespace.
+func (s *Snapshot) Streams(fn func(*structs.Stream) error) error { return each(s.v, tableStreams, fn) }
+
+// Messages calls fn for every message that is kept.
+func (s *Snapshot) Messages(fn func(*structs.StreamMessage) error) error {
+	return each(s.v, tableMessages, fn)
+}
+
+// Publications calls fn for every id of a message that is remembered.
+func (s *Snapshot) Publications(fn func(*structs.StreamPublication) error) error {
+	return each(s.v, tablePublications, fn)
+}
+
+// Consumers calls fn for every consumer of a stream.
+func (s *Snapshot) Consumers(fn func(*structs.StreamConsumer) error) error {
+	return each(s.v, tableConsumers, fn)
+}
+
 // WriteDatabase writes a database of the snapshot, one without a Copy, as one SQLite file, once. It returns the index of the
 // last entry that is in it.
 func (s *Snapshot) WriteDatabase(d *structs.SQLDatabase, w io.Writer) (applied uint64, err error) {
@@ -115,7 +133,7 @@ func each[T any](v view, table string, fn func(*T) error) error {
 type Restorer struct {
 	tx    *memdb.Txn
 	files *sqlFiles                   // nil in a store without databases
-	kv    map[structs.Namespace]int64 // bytes of keys and values
+	used  map[structs.Namespace]int64 // bytes of keys, values and messages
 	keep  bool                        // files that are not older than their rows stay
 }
 
@@ -145,12 +163,37 @@ func (r *Restorer) KV(row *structs.KVPair) error {
 		row.Value = nil
 	}
 	if row != nil {
-		if r.kv == nil {
-			r.kv = map[structs.Namespace]int64{}
-		}
-		r.kv[row.Namespace] += kvBytes(row)
+		r.grow(row.Namespace, kvBytes(row))
 	}
 	return restoreRow(r, tableKV, row)
+}
+
+func (r *Restorer) grow(ns structs.Namespace, n int64) {
+	if r.used == nil {
+		r.used = map[structs.Namespace]int64{}
+	}
+	r.used[ns] += n
+}
+
+// Stream adds a stream; its messages and consumers come by themselves.
+func (r *Restorer) Stream(row *structs.Stream) error { return restoreRow(r, tableStreams, row) }
+
+// Message adds a message.
+func (r *Restorer) Message(row *structs.StreamMessage) error {
+	if row != nil {
+		r.grow(row.Namespace, row.Bytes())
+	}
+	return restoreRow(r, tableMessages, row)
+}
+
+// Publication adds the id of a message.
+func (r *Restorer) Publication(row *structs.StreamPublication) error {
+	return restoreRow(r, tablePublications, row)
+}
+
+// Consumer adds a consumer.
+func (r *Restorer) Consumer(row *structs.StreamConsumer) error {
+	return restoreRow(r, tableConsumers, row)
 }
 
 // Tombstone adds a deletion.

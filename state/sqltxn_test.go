@@ -106,7 +106,7 @@ func TestMixedTransactionDoesAllOrNothing(t *testing.T) {
 		"too much work":           {structs.TxnOp{SQL: &structs.TxnSQLOp{WorkMax: 50_000, Statements: sqlRequest(ns, "", "insert into t with recursive c(i) as (select 100 union all select i+1 from c) select i from c").Statements}}, "too much work"},
 		"BEGIN":                   {sqlOp("", "begin"), "statement 1: "},
 		"an operation of none":    {structs.TxnOp{}, "no operation"},
-		"an operation of both":    {structs.TxnOp{KV: good[0].KV, SQL: good[2].SQL}, "not both"},
+		"an operation of both":    {structs.TxnOp{KV: good[0].KV, SQL: good[2].SQL}, "not more"},
 	} {
 		for at := range len(good) + 1 {
 			ops := append(append(append([]structs.TxnOp{}, good[:at]...), c.op), good[at:]...)

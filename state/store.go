@@ -111,7 +111,7 @@ func (s *Store) begin(db *memdb.MemDB, r *Restorer, files *sqlFiles) (old *sqlFi
 	if first[structs.NamespaceInfo](nil, r.tx, tableNamespaces, indexID, []byte(structs.DefaultNamespace)) == nil {
 		insertDefaultNamespace(r.tx)
 	}
-	writeUsage(r.tx, r.kv)
+	writeUsage(r.tx, r.used)
 	r.tx.Commit()
 	e := s.current.Swap(&epoch{db: db, abandon: make(chan struct{}), files: files})
 	close(e.abandon)

@@ -23,7 +23,13 @@ type Txn struct {
 	kv      map[string]*structs.KVPair
 	touched map[touchedTable]bool
 
-	kvGrown  map[structs.Namespace]int64 // bytes by which keys and values have grown
+	// The same for streams, their messages and the ids of these.
+	streams    map[string]*structs.Stream
+	messages   map[string]*structs.StreamMessage
+	published  map[string]*structs.StreamPublication
+	remembered map[string]int // ids that came, by stream
+
+	grown    map[structs.Namespace]int64 // bytes by which keys, values and messages have grown
 	baseUsed map[structs.Namespace]int64 // what quotas count, before this entry; filled when first asked
 
 	recording bool
@@ -79,8 +85,10 @@ func (t *Txn) Commit() error {
 	if err := t.commitSQL(); err != nil {
 		return err
 	}
+	t.forgetAged()
+	t.writeStreams()
 	t.writeIndexes()
-	writeUsage(t.tx, t.kvGrown)
+	writeUsage(t.tx, t.grown)
 	t.tx.Commit()
 	for _, d := range t.dropped {
 		t.files.drop(d)

@@ -20,6 +20,8 @@ const (
 	CommandSQLDatabase                      // SQLDatabaseRequest; as CommandSQL
 	CommandSQLUpload                        // SQLUploadRequest; only where every server has FSMVersionUpload
 	CommandVerify                           // VerifyRequest; only where every server has FSMVersionVerify
+	CommandStream                           // StreamRequest; only where every server has FSMVersionStreams
+	CommandPublish                          // StreamPublishRequest; as CommandStream
 )
 
 // Command is one write, as an endpoint hands it to the batcher and as the FSM gets it back.

@@ -31,7 +31,7 @@ const (
 	// ProtocolVersion counts changes of the RPC protocol.
 	ProtocolVersion = 1
 	// FSMVersion counts changes of what the FSM does with a committed entry.
-	FSMVersion = 7
+	FSMVersion = 8
 	// FSMVersionCluster is the first FSMVersion that knows CommandCluster.
 	FSMVersionCluster = 2
 	// FSMVersionSQL is the first FSMVersion that knows CommandSQL and CommandSQLDatabase.
@@ -44,4 +44,6 @@ const (
 	FSMVersionChanges = 6
 	// FSMVersionQuota is the first FSMVersion that knows quotas of namespaces.
 	FSMVersionQuota = 7
+	// FSMVersionStreams is the first FSMVersion that knows streams.
+	FSMVersionStreams = 8
 )

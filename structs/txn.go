@@ -6,6 +6,21 @@ import "slices"
 type TxnOp struct {
 	KV  *TxnKVOp  `codec:",omitempty"`
 	SQL *TxnSQLOp `codec:",omitempty"` // only where every server has FSMVersionSQL
+	// Publish adds a message to a stream; Topic, ID, Headers and Data are set. Only where every server has FSMVersionStreams.
+	Publish *StreamMessage `codec:",omitempty"`
+}
+
+// TxnOneKind says what is wrong with an operation of more than one kind.
+const TxnOneKind = "an operation is one of KV, SQL and Publish, not more"
+
+// Kinds is how many members are set.
+func (op *TxnOp) Kinds() (n int) {
+	for _, set := range []bool{op.KV != nil, op.SQL != nil, op.Publish != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
 }
 
 // TxnKVOp is a KV verb with its pair: Key always; Value, Flags, Session, ModifyIndex as the verb needs.
@@ -42,6 +57,11 @@ func (r *TxnRequest) HasSQL() bool {
 	return slices.ContainsFunc(r.Ops, func(op TxnOp) bool { return op.SQL != nil })
 }
 
+// Publishes reports whether an operation publishes.
+func (r *TxnRequest) Publishes() bool {
+	return slices.ContainsFunc(r.Ops, func(op TxnOp) bool { return op.Publish != nil })
+}
+
 // TxnReadRequest is a transaction of reads only ("Txn.Read"), answered without the log.
 type TxnReadRequest struct {
 	QueryOptions
@@ -50,8 +70,9 @@ type TxnReadRequest struct {
 
 // TxnResult is the row an operation wrote or read, or what its statements gave.
 type TxnResult struct {
-	KV  *KVPair       `codec:",omitempty"`
-	SQL *TxnSQLResult `codec:",omitempty"`
+	KV      *KVPair          `codec:",omitempty"`
+	SQL     *TxnSQLResult    `codec:",omitempty"`
+	Publish *StreamPublished `codec:",omitempty"`
 }
 
 // TxnSQLResult has one result per statement, in order. None has Err.

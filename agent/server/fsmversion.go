@@ -19,8 +19,13 @@ func (s *Server) olderThan(version int) (structs.NodeID, error) {
 	return "", nil
 }
 
+const streamsWhat = "streams"
+
 // fsmNeeded is the version that a server must know to hold the present state.
 func (s *Server) fsmNeeded() int {
+	if s.store.HasStreams() {
+		return structs.FSMVersionStreams
+	}
 	if s.store.HasQuotas() {
 		return structs.FSMVersionQuota
 	}
@@ -80,9 +85,15 @@ func versionFor(t structs.CommandType, body any) (version int, what string) {
 		}
 		return structs.FSMVersionSQL, "SQL"
 	case structs.CommandTxn:
-		if r, ok := body.(*structs.TxnRequest); !ok || r.HasSQL() {
+		r, ok := body.(*structs.TxnRequest)
+		switch {
+		case !ok || r.Publishes():
+			return structs.FSMVersionStreams, streamsWhat
+		case r.HasSQL():
 			return structs.FSMVersionSQL, "SQL"
 		}
+	case structs.CommandStream, structs.CommandPublish:
+		return structs.FSMVersionStreams, streamsWhat
 	}
 	return 0, ""
 }

@@ -20,6 +20,9 @@ func TestCommandsNeedServersThatKnowThem(t *testing.T) {
 		{structs.FSMVersionChanges, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{Op: structs.SQLDatabaseSetChanges}},
 		{structs.FSMVersionUpload, structs.CommandSQLUpload, &structs.SQLUploadRequest{}},
 		{structs.FSMVersionSQL, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv, {SQL: &structs.TxnSQLOp{}}}}},
+		{structs.FSMVersionStreams, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv, {Publish: &structs.StreamMessage{}}}}},
+		{structs.FSMVersionStreams, structs.CommandStream, &structs.StreamRequest{}},
+		{structs.FSMVersionStreams, structs.CommandPublish, &structs.StreamPublishRequest{}},
 		{0, structs.CommandTxn, &structs.TxnRequest{Ops: []structs.TxnOp{kv}}},
 		{0, structs.CommandKV, &structs.KVRequest{}},
 	} {

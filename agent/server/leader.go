@@ -104,6 +104,7 @@ func (s *Server) lead(ctx context.Context) {
 			s.armSessions()
 		case <-second.C:
 			s.armSessions()
+			s.trimStreams(ctx)
 			if !reconciled {
 				reconciled = s.reconcileAll(ctx)
 			}
@@ -194,6 +195,13 @@ func (s *Server) expireKeys(ctx context.Context) {
 		if r, is := reply.(*structs.KVExpireReply); !ok || !is || r.Deleted == 0 {
 			return
 		}
+	}
+}
+
+// trimStreams takes away messages that have become too old where nothing is published.
+func (s *Server) trimStreams(ctx context.Context) {
+	if at, ok := s.store.NextAging(); ok && at <= time.Now().UnixNano() {
+		s.leaderApply(ctx, structs.CommandStream, &structs.StreamRequest{Op: structs.StreamTrim})
 	}
 }
 

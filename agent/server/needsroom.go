@@ -15,7 +15,7 @@ func needsRoom(t structs.CommandType, body any) bool {
 		return kvNeedsRoom(r.Op)
 	case *structs.TxnRequest:
 		return slices.ContainsFunc(r.Ops, func(op structs.TxnOp) bool {
-			return op.KV != nil && kvNeedsRoom(op.KV.Verb) || op.SQL != nil && sqlNeedsRoom(op.SQL.Statements)
+			return op.KV != nil && kvNeedsRoom(op.KV.Verb) || op.SQL != nil && sqlNeedsRoom(op.SQL.Statements) || op.Publish != nil
 		})
 	case *structs.SessionRequest:
 		return r.Op != structs.SessionDestroy
@@ -26,6 +26,10 @@ func needsRoom(t structs.CommandType, body any) bool {
 	case *structs.SQLDatabaseRequest:
 		stops := r.Op == structs.SQLDatabaseSetChanges && r.Database.ChangesBytes == 0
 		return r.Op != structs.SQLDatabaseDrop && !stops
+	case *structs.StreamRequest:
+		return r.Op == structs.StreamCreate || r.Op == structs.StreamConsumerSet
+	case *structs.StreamPublishRequest:
+		return true
 	case *structs.SQLUploadRequest:
 		return r.Op != structs.SQLUploadDrop
 	}

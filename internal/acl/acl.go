@@ -24,6 +24,12 @@ type Authorizer interface {
 	SQLRead(ns structs.Namespace, database string) bool
 	SQLWrite(ns structs.Namespace, database string) bool
 
+	// TopicRead and TopicWrite concern the messages of a topic, or of a stream and the topics below it; StreamWrite, the stream
+	// itself: creating, changing, emptying and deleting it.
+	TopicRead(ns structs.Namespace, topic string) bool
+	TopicWrite(ns structs.Namespace, topic string) bool
+	StreamWrite(ns structs.Namespace, stream string) bool
+
 	// SessionRead and SessionWrite concern the sessions bound to a node.
 	SessionRead(ns structs.Namespace, node string) bool
 	SessionWrite(ns structs.Namespace, node string) bool
@@ -68,6 +74,9 @@ func (allowAll) KVWrite(structs.Namespace, string) bool       { return true }
 func (allowAll) KVWritePrefix(structs.Namespace, string) bool { return true }
 func (allowAll) SQLRead(structs.Namespace, string) bool       { return true }
 func (allowAll) SQLWrite(structs.Namespace, string) bool      { return true }
+func (allowAll) TopicRead(structs.Namespace, string) bool     { return true }
+func (allowAll) TopicWrite(structs.Namespace, string) bool    { return true }
+func (allowAll) StreamWrite(structs.Namespace, string) bool   { return true }
 func (allowAll) SessionRead(structs.Namespace, string) bool   { return true }
 func (allowAll) SessionWrite(structs.Namespace, string) bool  { return true }
 func (allowAll) NamespaceRead(structs.Namespace) bool         { return true }

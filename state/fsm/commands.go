@@ -41,6 +41,10 @@ func applyCommand(tx *state.Txn, c *structs.Command) (structs.CommandResult, err
 		return risky(c, tx.SQLDatabase)
 	case structs.CommandSQLUpload:
 		return risky(c, tx.SQLUpload)
+	case structs.CommandStream:
+		return fallible(c, tx.Stream)
+	case structs.CommandPublish:
+		return fallible(c, tx.Publish)
 	case structs.CommandVerify:
 		tx.Verify()
 		return structs.CommandResult{Reply: &structs.VerifyReply{}}, nil

@@ -158,11 +158,11 @@ func TestWaitAppliedIsWokenByRestore(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- f.WaitApplied(ctx, 28) }()
+	go func() { done <- f.WaitApplied(ctx, 29) }()
 	if err := f.Restore(nopCloser(data)); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil || f.AppliedIndex() != 28 {
+	if err := <-done; err != nil || f.AppliedIndex() != 29 {
 		t.Fatalf("%v, applied %d", err, f.AppliedIndex())
 	}
 }

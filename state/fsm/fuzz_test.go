@@ -23,17 +23,21 @@ func FuzzSnapshot(f *testing.F) {
 // FuzzSnapshotRow puts the fuzzer's bytes where checksums would keep them from: into one row.
 func FuzzSnapshotRow(f *testing.F) {
 	for rt, row := range map[recordType]any{
-		recordHeader:     &header{Applied: 1},
-		recordNamespace:  &structs.NamespaceInfo{Name: "n"},
-		recordNode:       &structs.Node{Name: "n", Meta: map[string]string{"a": "b"}},
-		recordSession:    &structs.Session{Namespace: "n", ID: "i"},
-		recordKV:         &structs.KVPair{Namespace: "n", Key: "k", Value: []byte("v"), ExpiresAt: 1},
-		recordTombstone:  &state.Tombstone{Namespace: "n"},
-		recordLockDelay:  &state.LockDelay{Namespace: "n", Until: -1},
-		recordTableIndex: &state.TableIndex{Table: "t"},
-		recordAutopilot:  &structs.AutopilotConfig{},
-		recordCluster:    &structs.ClusterInfo{ID: clusterA},
-		recordDatabase:   &structs.SQLDatabase{Namespace: "n", Name: "d", CreateIndex: 1},
+		recordHeader:      &header{Applied: 1},
+		recordNamespace:   &structs.NamespaceInfo{Name: "n"},
+		recordNode:        &structs.Node{Name: "n", Meta: map[string]string{"a": "b"}},
+		recordSession:     &structs.Session{Namespace: "n", ID: "i"},
+		recordKV:          &structs.KVPair{Namespace: "n", Key: "k", Value: []byte("v"), ExpiresAt: 1},
+		recordTombstone:   &state.Tombstone{Namespace: "n"},
+		recordLockDelay:   &state.LockDelay{Namespace: "n", Until: -1},
+		recordTableIndex:  &state.TableIndex{Table: "t"},
+		recordAutopilot:   &structs.AutopilotConfig{},
+		recordCluster:     &structs.ClusterInfo{ID: clusterA},
+		recordStream:      &structs.Stream{Namespace: "n", Name: "s", FirstSeq: 1},
+		recordMessage:     &structs.StreamMessage{Namespace: "n", Stream: "s", Seq: 1, Topic: "s", Headers: map[string]string{"a": "b"}},
+		recordPublication: &structs.StreamPublication{Namespace: "n", Stream: "s", ID: "i", Seq: 1},
+		recordConsumer:    &structs.StreamConsumer{Namespace: "n", Stream: "s", Name: "c"},
+		recordDatabase:    &structs.SQLDatabase{Namespace: "n", Name: "d", CreateIndex: 1},
 	} {
 		payload, err := structs.Encode(row)
 		if err != nil {

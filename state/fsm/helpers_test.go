@@ -134,6 +134,17 @@ func sample(t testing.TB) *FSM {
 	apply(t, f, 28, command(t, structs.CommandSQLDatabase, &structs.SQLDatabaseRequest{
 		WriteOptions: structs.WriteOptions{Namespace: structs.DefaultNamespace}, Op: structs.SQLDatabaseCreate,
 		Database: structs.SQLDatabase{Name: "unused", PageBytes: 1024}}))
+	ns := structs.WriteOptions{Namespace: structs.DefaultNamespace}
+	stream := func(op structs.StreamOp) structs.Command {
+		return command(t, structs.CommandStream, &structs.StreamRequest{WriteOptions: ns, Op: op, Stream: structs.Stream{Name: "orders"}, Consumer: structs.StreamConsumer{Name: "c", Filter: "orders.*"}})
+	}
+	for _, r := range apply(t, f, 29, stream(structs.StreamCreate), command(t, structs.CommandPublish, &structs.StreamPublishRequest{WriteOptions: ns, Messages: []structs.StreamMessage{
+		{Topic: "orders.eu", ID: "id", Headers: map[string]string{"b": "2", "a": "1"}, Data: []byte("\x00")}, {Topic: "orders"},
+	}}), stream(structs.StreamConsumerSet)) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
 	return f
 }
 

@@ -95,6 +95,14 @@ func (l *loader) row(_ recordType, _ []byte, row any) error {
 		return to.Tombstone(row)
 	case *state.LockDelay:
 		return to.LockDelay(row)
+	case *structs.Stream:
+		return to.Stream(row)
+	case *structs.StreamMessage:
+		return to.Message(row)
+	case *structs.StreamPublication:
+		return to.Publication(row)
+	case *structs.StreamConsumer:
+		return to.Consumer(row)
 	case *state.TableIndex:
 		return to.TableIndex(row)
 	case *structs.AutopilotConfig:

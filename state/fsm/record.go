@@ -66,6 +66,10 @@ const (
 	recordDatabase      recordType = 11 // structs.SQLDatabase; its file follows, in chunks
 	recordDatabaseChunk recordType = 12 // bytes of that file as they are
 	recordDatabaseCopy  recordType = 13 // state.DatabaseCopy, in a local stream only, in the place of chunks
+	recordStream        recordType = 14 // structs.Stream
+	recordMessage       recordType = 15 // structs.StreamMessage
+	recordPublication   recordType = 16 // structs.StreamPublication
+	recordConsumer      recordType = 17 // structs.StreamConsumer
 	recordTrailer       recordType = 255
 )
 
@@ -96,6 +100,14 @@ func (t recordType) table() string {
 		return "database_chunks"
 	case recordDatabaseCopy:
 		return "database_copies"
+	case recordStream:
+		return "streams"
+	case recordMessage:
+		return "messages"
+	case recordPublication:
+		return "publications"
+	case recordConsumer:
+		return "consumers"
 	}
 	return fmt.Sprintf("type_%d", uint8(t))
 }

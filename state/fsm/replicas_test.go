@@ -170,6 +170,8 @@ func (g *generator) command() structs.Command {
 			Op: pick(g, structs.NamespaceUpsert, structs.NamespaceUpsert, structs.NamespaceCreate, structs.NamespaceDelete),
 			Namespace: structs.NamespaceInfo{Name: pick[structs.Namespace](g, "one", "two", "default", "BAD NAME"),
 				Description: pick(g, "x", "y"), Meta: pick(g, nil, map[string]string{}, map[string]string{"k": "v", "a": "b"})}})
+	case n < 90:
+		return g.streamCommand(o)
 	case n < 94:
 		name := pick(g, "s1", "s2", "c1")
 		return command(g.t, structs.CommandNode, &structs.NodeRequest{
@@ -184,6 +186,31 @@ func (g *generator) command() structs.Command {
 	}
 	return command(g.t, structs.CommandAutopilot, &structs.AutopilotRequest{WriteOptions: o, CAS: g.rnd.IntN(2) == 0,
 		Config: structs.AutopilotConfig{MinQuorum: uint(g.rnd.IntN(3)), ModifyIndex: g.near()}})
+}
+
+func (g *generator) message() structs.StreamMessage {
+	return structs.StreamMessage{
+		Topic: pick(g, "s", "s.a", "s.b.c", "s.b", "other"), ID: pick(g, "", "1", "2", "3", "4"), Data: pick(g, nil, []byte{}, []byte("data")),
+		Headers: pick(g, nil, map[string]string{}, map[string]string{"z": "1", "y": "2"}),
+	}
+}
+
+func (g *generator) streamCommand(o structs.WriteOptions) structs.Command {
+	if g.rnd.IntN(2) == 0 {
+		r := &structs.StreamPublishRequest{WriteOptions: o}
+		for range 1 + g.rnd.IntN(4) {
+			r.Messages = append(r.Messages, g.message())
+		}
+		return command(g.t, structs.CommandPublish, r)
+	}
+	return command(g.t, structs.CommandStream, &structs.StreamRequest{
+		WriteOptions: o, Seq: uint64(g.rnd.IntN(6)),
+		Op: pick(g, structs.StreamCreate, structs.StreamCreate, structs.StreamUpdate, structs.StreamDelete, structs.StreamPurge, structs.StreamTrim,
+			structs.StreamConsumerSet, structs.StreamConsumerDelete, structs.StreamAck),
+		Stream: structs.Stream{Name: pick(g, "s", "s", "s.b", "bad name"), Limits: structs.StreamLimits{
+			MessagesMax: pick[int64](g, 0, 3), BytesMax: pick[int64](g, 0, 20), AgeMax: pick(g, 0, 20*time.Second), Dedupe: pick(g, 0, 10*time.Second)}},
+		Consumer: structs.StreamConsumer{Name: pick(g, "c1", "c2"), Filter: pick(g, "", "s.>")},
+	})
 }
 
 func (g *generator) sessionCommand(o structs.WriteOptions) structs.Command {
@@ -202,6 +229,11 @@ func (g *generator) txn(o structs.WriteOptions) *structs.TxnRequest {
 		verb := pick(g, structs.KVSet, structs.KVSet, structs.KVCAS, structs.KVLock, structs.KVUnlock, structs.KVDelete,
 			structs.KVDeleteCAS, structs.KVDeleteTree, structs.KVGet, structs.KVGetTree, structs.KVGetOrEmpty,
 			structs.KVCheckIndex, structs.KVCheckSession, structs.KVCheckNotExists, "nonsense")
+		if g.rnd.IntN(8) == 0 {
+			m := g.message()
+			r.Ops = append(r.Ops, structs.TxnOp{Publish: &m})
+			continue
+		}
 		r.Ops = append(r.Ops, structs.TxnOp{KV: &structs.TxnKVOp{Verb: verb, Pair: g.pair(), TTL: g.ttl()}})
 	}
 	return r

@@ -143,6 +143,12 @@ func tablesOf(v *state.Snapshot) []streamTable {
 		{recordKV, func(rw *recordWriter) error { return v.KVs(rows[structs.KVPair](rw, recordKV)) }},
 		{recordTombstone, func(rw *recordWriter) error { return v.Tombstones(rows[state.Tombstone](rw, recordTombstone)) }},
 		{recordLockDelay, func(rw *recordWriter) error { return v.LockDelays(rows[state.LockDelay](rw, recordLockDelay)) }},
+		{recordStream, func(rw *recordWriter) error { return v.Streams(rows[structs.Stream](rw, recordStream)) }},
+		{recordMessage, func(rw *recordWriter) error { return v.Messages(rows[structs.StreamMessage](rw, recordMessage)) }},
+		{recordPublication, func(rw *recordWriter) error {
+			return v.Publications(rows[structs.StreamPublication](rw, recordPublication))
+		}},
+		{recordConsumer, func(rw *recordWriter) error { return v.Consumers(rows[structs.StreamConsumer](rw, recordConsumer)) }},
 		{recordTableIndex, func(rw *recordWriter) error { return v.TableIndexes(rows[state.TableIndex](rw, recordTableIndex)) }},
 		{recordAutopilot, func(rw *recordWriter) error {
 			if c := v.Autopilot(); c != nil {
@@ -258,6 +264,18 @@ func decodeRow(t recordType, payload []byte) (any, error) {
 		return decode(payload, func(*structs.AutopilotConfig) bool { return true })
 	case recordCluster:
 		return decode(payload, func(r *structs.ClusterInfo) bool { return r.ID.Valid() })
+	case recordStream:
+		return decode(payload, func(r *structs.Stream) bool {
+			return structs.ValidNamespace(r.Namespace) && structs.ValidTopic(r.Name) && r.FirstSeq >= 1 && r.FirstSeq <= r.LastSeq+1
+		})
+	case recordMessage:
+		return decode(payload, func(r *structs.StreamMessage) bool { return r.Namespace != "" && r.Stream != "" && r.Seq > 0 })
+	case recordPublication:
+		return decode(payload, func(r *structs.StreamPublication) bool {
+			return r.Namespace != "" && r.Stream != "" && r.ID != "" && r.Seq > 0
+		})
+	case recordConsumer:
+		return decode(payload, func(r *structs.StreamConsumer) bool { return r.Namespace != "" && r.Stream != "" && r.Name != "" })
 	case recordDatabaseChunk, recordDatabaseCopy:
 		return nil, errors.New("a piece of a database belongs to none")
 	case recordDatabase:

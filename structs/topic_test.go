@@ -1,0 +1,97 @@
+package structs
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+func TestTopicsAndPatterns(t *testing.T) {
+	long := strings.Repeat("a", TopicBytesMax)
+	deep := strings.TrimSuffix(strings.Repeat("a.", TopicTokensMax), ".")
+	for s, want := range map[string]struct{ topic, pattern bool }{
+		"a":             {true, true},
+		"a.b-c.D_9":     {true, true},
+		long:            {true, true},
+		deep:            {true, true},
+		"":              {},
+		"a.":            {},
+		".a":            {},
+		"a..b":          {},
+		"a b":           {},
+		"a/b":           {},
+		"ä":             {},
+		"a\x00":         {},
+		long + "a":      {},
+		deep + ".a":     {},
+		"*":             {false, true},
+		">":             {false, true},
+		"a.*.b":         {false, true},
+		"a.>":           {false, true},
+		">.a":           {},
+		"a.b*":          {},
+		"a.>>":          {},
+		deep + ".":      {},
+		"orders.*.eu.>": {false, true},
+	} {
+		if got := ValidTopic(s); got != want.topic {
+			t.Errorf("ValidTopic(%.40q) = %v", s, got)
+		}
+		if got := ValidTopicPattern(s); got != want.pattern {
+			t.Errorf("ValidTopicPattern(%.40q) = %v", s, got)
+		}
+	}
+}
+
+// naive is the definition, token by token.
+func naive(pattern, topic []string) bool {
+	if len(pattern) == 0 || len(topic) == 0 {
+		return len(pattern) == len(topic)
+	}
+	if pattern[0] == ">" {
+		return true
+	}
+	return (pattern[0] == "*" || pattern[0] == topic[0]) && naive(pattern[1:], topic[1:])
+}
+
+func TestTopicMatchesIsTheDefinition(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	pick := func(from ...string) string {
+		tokens := make([]string, 1+rng.IntN(4))
+		for i := range tokens {
+			tokens[i] = from[rng.IntN(len(from))]
+		}
+		return strings.Join(tokens, ".")
+	}
+	matched := 0
+	for range 50_000 {
+		pattern, topic := pick("a", "b", "*"), pick("a", "b")
+		if rng.IntN(3) == 0 {
+			pattern = strings.TrimPrefix(pattern+".>", ".")
+		}
+		want := naive(strings.Split(pattern, "."), strings.Split(topic, "."))
+		if got := TopicMatches(pattern, topic); got != want {
+			t.Fatalf("TopicMatches(%q, %q) = %v", pattern, topic, got)
+		}
+		if want {
+			matched++
+		}
+	}
+	if matched < 1000 {
+		t.Errorf("only %d pairs matched: the test says little", matched)
+	}
+}
+
+func FuzzTopicMatches(f *testing.F) {
+	for _, s := range [][2]string{{"a.*", "a.b"}, {">", "a"}, {"a.>", "a"}, {"a.b", "a.b"}} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, pattern, topic string) {
+		if !ValidTopicPattern(pattern) || !ValidTopic(topic) {
+			return
+		}
+		if got, want := TopicMatches(pattern, topic), naive(strings.Split(pattern, "."), strings.Split(topic, ".")); got != want {
+			t.Fatalf("TopicMatches(%q, %q) = %v", pattern, topic, got)
+		}
+	})
+}
