@@ -167,7 +167,7 @@ func (t *table) mode() string {
 	case dht.ModeServer:
 		return "server"
 	case dht.ModeAuto, dht.ModeAutoServer:
-		if slices.Contains(t.o.host.Mux().Protocols(), t.protocol()) {
+		if slices.Contains(t.o.host.Mux().Protocols(), tableProtocol(t.o.cfg.Network)) {
 			return "server"
 		}
 	case dht.ModeClient:

@@ -54,7 +54,7 @@ func newHost(c *Config, g *gater, announce func([]ma.Multiaddr) []ma.Multiaddr) 
 	if err != nil {
 		return nil, fmt.Errorf("overlay: node key: %w", err)
 	}
-	limits, err := newResourceManager(c.Limits)
+	limits, err := newResourceManager(c.Limits, c.Network)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	proofStreamsPerPeer    = 8 // a peer has a few connections, each is proven once
 	exchangeStreamsPerPeer = 4
+	tableStreamsPerPeer    = 16 // a message may have 4 MiB, and one stream carries many after each other
 )
 
 // connsPerSecond is how many new connections of one address are taken once ConnsPerIPMax came at once: all
@@ -24,7 +25,7 @@ const connsPerSecond = 16
 
 // newResourceManager bounds what peers may take. libp2p's defaults are for a public network (8
 // connections of one IPv4 address, one in five seconds): a site behind one NAT would lose most of its agents.
-func newResourceManager(l Limits) (network.ResourceManager, error) {
+func newResourceManager(l Limits, net string) (network.ResourceManager, error) {
 	def := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&def)
 	streams := l.ConnsMax * 16
@@ -55,18 +56,14 @@ func newResourceManager(l Limits) (network.ResourceManager, error) {
 			StreamsInbound: rcmgr.LimitVal(l.StreamsPerPeerMax), StreamsOutbound: rcmgr.LimitVal(l.StreamsPerPeerMax),
 		},
 		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{
-			protoMember:   {Streams: 2 * proofStreamsPerPeer, StreamsInbound: proofStreamsPerPeer, StreamsOutbound: proofStreamsPerPeer},
-			protoExchange: {Streams: 2 * exchangeStreamsPerPeer, StreamsInbound: exchangeStreamsPerPeer, StreamsOutbound: exchangeStreamsPerPeer},
+			protoMember:        streamsEachWay(proofStreamsPerPeer),
+			protoExchange:      streamsEachWay(exchangeStreamsPerPeer),
+			tableProtocol(net): streamsEachWay(tableStreamsPerPeer),
 		},
 	}
 	partial.Protocol = map[protocol.ID]rcmgr.ResourceLimits{}
 	for pid, limit := range l.Protocols {
-		partial.ProtocolPeer[pid] = rcmgr.ResourceLimits{
-			Streams: rcmgr.LimitVal(2 * limit.PerPeer), StreamsInbound: rcmgr.LimitVal(limit.PerPeer), StreamsOutbound: rcmgr.LimitVal(limit.PerPeer),
-		}
-		partial.Protocol[pid] = rcmgr.ResourceLimits{
-			Streams: rcmgr.LimitVal(2 * limit.Total), StreamsInbound: rcmgr.LimitVal(limit.Total), StreamsOutbound: rcmgr.LimitVal(limit.Total),
-		}
+		partial.ProtocolPeer[pid], partial.Protocol[pid] = streamsEachWay(limit.PerPeer), streamsEachWay(limit.Total)
 	}
 	conf := partial.Build(def.Scale(l.MemoryBytesMax, l.ConnsMax))
 	whole4, whole6 := 32, 56
@@ -87,6 +84,10 @@ func newResourceManager(l Limits) (network.ResourceManager, error) {
 		return nil, fmt.Errorf("overlay: resource limits: %w", err)
 	}
 	return m, nil
+}
+
+func streamsEachWay(n int) rcmgr.ResourceLimits {
+	return rcmgr.ResourceLimits{Streams: rcmgr.LimitVal(2 * n), StreamsInbound: rcmgr.LimitVal(n), StreamsOutbound: rcmgr.LimitVal(n)}
 }
 
 // loopbackLimit lets programs on this host connect as they like.

@@ -155,3 +155,38 @@ func TestPeerExchangeSurvivesNonsense(t *testing.T) {
 		t.Errorf("after all that: %v", err)
 	}
 }
+
+// A member that wants more of a relay than there is for one gets no more, and takes nothing from others.
+func TestARelayHoldsMembersToItsLimits(t *testing.T) {
+	relay := start(t, relaying, func(c *Config) { c.Limits.Reservations, c.Limits.CircuitsPerPeer = 1, 1 })
+	a := start(t, knows(relay), behindNAT)
+	eventually(t, "a reservation", func() bool { return len(a.Self().Relays) == 1 })
+	b, c := start(t, knows(relay), behindNAT), start(t, knows(relay), behindNAT)
+	whole(t, relay, a)
+	whole(t, relay, b)
+	whole(t, relay, c)
+	for range 3 {
+		if _, err := client.Reserve(ctxOf(t), b.host, peer.AddrInfo{ID: relay.ID()}); err == nil {
+			t.Error("a second reservation, where one is the limit")
+		}
+	}
+	if _, err := client.Reserve(ctxOf(t), a.host, peer.AddrInfo{ID: relay.ID()}); err != nil {
+		t.Errorf("the first one is not renewed: %v", err)
+	}
+	if _, err := b.Connect(ctxOf(t), through(relay, a)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Connect(ctxOf(t), through(relay, a)); err == nil {
+		t.Error("a second circuit, where one is the limit")
+	}
+	if !a.IsMember(b.ID()) || !relay.IsMember(c.ID()) {
+		t.Error("others lost what they had")
+	}
+	if err := b.Disconnect(a.ID()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a circuit in the place of the one that ended", func() bool {
+		_, err := c.Connect(ctxOf(t), through(relay, a))
+		return err == nil
+	})
+}

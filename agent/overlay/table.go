@@ -34,6 +34,7 @@ const (
 	providersMax    = 100
 	tableRefresh    = 5 * time.Minute
 	tableGCInterval = time.Minute
+	offerGCInterval = 5 * time.Minute
 )
 
 // errNoTable is the answer of a node with overlay { dht = false }.
@@ -44,8 +45,10 @@ func errNoTable() error {
 
 // table is the Kademlia table of the members.
 type table struct {
-	o   *Overlay
-	dht *dht.IpfsDHT
+	o      *Overlay
+	dht    *dht.IpfsDHT
+	values *tableStore // records that this node keeps
+	known  *tableStore // who offers what, as it was told
 
 	mu     sync.Mutex // protects the following
 	offers []string
@@ -58,25 +61,32 @@ func newTable(o *Overlay) (*table, error) {
 	if o.cfg.Server {
 		mode = dht.ModeServer
 	}
-	d, err := dht.New(o.gate,
-		dht.ProtocolPrefix(protocol.ID("/debros/"+o.cfg.Network)),
+	t := &table{o: o, values: newValueStore(), known: newProviderStore(), pokeCh: make(chan struct{}, 1)}
+	var err error
+	t.dht, err = dht.New(o.gate,
+		dht.ProtocolPrefix(tablePrefix(o.cfg.Network)),
+		dht.ValueDatastore(t.values), dht.ProviderDatastore(t.known),
 		dht.Mode(mode),
 		dht.BootstrapPeersFunc(func() []peer.AddrInfo { return o.keeper.known() }), // never the public ones
 		dht.Validator(record.NamespacedValidator{recordNamespace: recordValidator{now: time.Now}}),
 		dht.AddressFilter(o.rule.filter),
 		dht.RoutingTableRefreshPeriod(tableRefresh),
 		dht.MaxRecordAge(recordLifeMax), dht.ValueGCInterval(tableGCInterval),
-		dht.ProviderManagerOpts(records.ProvideValidity(provideValid), records.ProviderAddrTTL(provideValid)),
+		dht.ProviderManagerOpts(records.ProvideValidity(provideValid), records.ProviderAddrTTL(provideValid), records.CleanupInterval(offerGCInterval)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("overlay: start the table: %w", err)
 	}
-	return &table{o: o, dht: d, pokeCh: make(chan struct{}, 1)}, nil
+	return t, nil
 }
 
-func (t *table) protocol() protocol.ID {
-	return protocol.ID("/debros/" + t.o.cfg.Network + "/kad/1.0.0")
-}
+func tablePrefix(network string) protocol.ID { return protocol.ID("/debros/" + network) }
+
+// tableProtocol is the protocol of the table of a network.
+func tableProtocol(network string) protocol.ID { return tablePrefix(network) + "/kad/1.0.0" }
+
+// lonely reports whether this node takes part in the table and knows nobody who holds it.
+func (t *table) lonely() bool { return t != nil && t.dht.RoutingTable().Size() == 0 }
 
 // known are peers to begin with when the table knows nobody.
 func (k *keeper) known() []peer.AddrInfo {
