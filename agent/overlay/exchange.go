@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -59,8 +60,7 @@ func (o *Overlay) serveExchange(s network.Stream) {
 }
 
 func (o *Overlay) exchangeReply(to peer.ID, limit int) exchangeReply {
-	list := o.members.list()
-	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	list := o.worthNaming(limit / 2)
 	reply := exchangeReply{Peers: []exchangePeer{}}
 	for _, p := range list {
 		if len(reply.Peers) == limit {
@@ -77,6 +77,21 @@ func (o *Overlay) exchangeReply(to peer.ID, limit int) exchangeReply {
 		reply.Peers = append(reply.Peers, e)
 	}
 	return reply
+}
+
+// worthNaming are the members in a random order, after as many as wanted of those that hold the table: few
+// do, and without one of them a newcomer finds and says nothing.
+func (o *Overlay) worthNaming(holders int) []peer.ID {
+	list := o.MembersWith(tableProtocol(o.cfg.Network))
+	shuffle(list)
+	list = list[:min(len(list), holders)]
+	rest := slices.DeleteFunc(o.members.list(), func(p peer.ID) bool { return slices.Contains(list, p) })
+	shuffle(rest)
+	return append(list, rest...)
+}
+
+func shuffle[E any](list []E) {
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 }
 
 // parseExchange reads a reply; malformed entries are left out.

@@ -217,9 +217,11 @@ func (k *keeper) pass(ctx context.Context, now time.Time) {
 // wants reports whether to dial one more member that need not be kept, when there are so many. k.mu is held.
 func (k *keeper) wants(members int, now time.Time) bool {
 	switch {
-	case members < min(peersFew, k.o.cfg.PeersTarget):
-		return true
-	case members >= k.o.cfg.PeersTarget || now.Before(k.further):
+	case members >= k.o.cfg.PeersTarget:
+		return false
+	case members < peersFew || k.o.table.lonely():
+		return true // in a hurry too: most members hold no part of the table
+	case now.Before(k.further):
 		return false
 	}
 	k.further = now.Add(jitter(k.o.cfg.DiscoveryInterval))

@@ -240,6 +240,30 @@ func TestManyMembersFindPeersAndProviders(t *testing.T) {
 	}
 }
 
+// Most members hold no part of the table; one that knows only such ones would find and say nothing.
+func TestMembersThatHoldTheTableAreNamedFirst(t *testing.T) {
+	client := func(c *Config) { c.Server = false }
+	server, hub := start(t), start(t, client)
+	all := []*Overlay{start(t, knows(hub, server), client)}
+	for range 6 {
+		all = append(all, start(t, knows(hub), client, func(c *Config) { c.PeersTarget = 1 }))
+	}
+	for _, o := range append(all, server) {
+		if _, err := hub.Connect(ctxOf(t), o.fullAddrs()[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the hub to know who holds the table", func() bool { return len(hub.MembersWith(tableProtocol("default"))) == 1 })
+	for range 20 {
+		reply := hub.exchangeReply(all[1].ID(), 2)
+		if len(reply.Peers) != 2 || reply.Peers[0].ID != server.ID().String() {
+			t.Fatalf("named: %v", reply.Peers)
+		}
+	}
+	newcomer := start(t, knows(hub), client)
+	eventually(t, "the newcomer to be in the table", func() bool { return !newcomer.table.lonely() })
+}
+
 func TestRecordsAreReadOnOtherMembers(t *testing.T) {
 	a := start(t)
 	b, c := start(t, knows(a)), start(t, knows(a))
