@@ -31,6 +31,9 @@ type Node struct {
 	LogFile string // standard output and error of all its lives
 	// Env is added to the environment of its next lives after the cluster's, "NAME=value".
 	Env []string
+	// JoinOverlay makes it an edge agent, which knows no server by gossip: it joins over the overlay, by this
+	// address that ends in /p2p/<id>. Set it before Start.
+	JoinOverlay string
 
 	HTTPPort, ServerPort, SerfPort, OverlayPort int
 
@@ -80,6 +83,9 @@ func (n *Node) Args() []string {
 		if !n.joins {
 			args = append(args, "-bootstrap-expect="+strconv.Itoa(n.cluster.cfg.Servers))
 		}
+	}
+	if n.JoinOverlay != "" {
+		return append(append(args, "-join-overlay="+n.JoinOverlay), n.cluster.cfg.Args...)
 	}
 	for _, s := range n.cluster.Servers {
 		if s != n {
