@@ -15,6 +15,7 @@ type intent struct {
 	refusal  *structs.Error // why it may not
 	schema   bool           // it changes the schema or the planner's statistics: compiled statements go stale
 	stats    bool           // it changes the planner's statistics, which a rollback does not take back in memory
+	checks   bool           // it is, or asks for, an integrity check
 	alter    bool           // it alters a table, for which SQLite checks the rows
 	stat     bool           // it writes to sqlite_stat1 or 4 ...
 	ofStat   bool           // ... as it must: it is ANALYZE or drops something
@@ -211,6 +212,7 @@ func (c *conn) pragma(in *intent, name, arg string) *structs.Error {
 			return nil
 		}
 	case "quick_check", "integrity_check":
+		in.checks = true
 		if !c.writer || in.alter || c.running != nil && c.running.alter {
 			return nil
 		}

@@ -28,6 +28,7 @@ type pool struct {
 type reader struct {
 	*conn
 	pool *pool
+	ran  bool            // a statement has run on this connection
 	ctx  context.Context // of the query that runs; nil while none does
 	rest func()          // called now and then while a statement runs; nil = nothing is
 
@@ -147,6 +148,20 @@ func (db *DB) openReader() (*reader, error) {
 	return r, nil
 }
 
+// renew opens the connection anew. FTS5 checks a table against what it remembers of it, without a look whether that has
+// been changed by others, so that a check on an old connection finds faults where there are none.
+func (r *reader) renew() error {
+	db := r.pool.db
+	c, err := openConn(db.path, db.engine.readersName, false, db.o)
+	if err != nil {
+		return db.localFault("open for reading", err)
+	}
+	c.Progress(progressSteps, r.progress)
+	old := r.conn
+	r.conn, r.ran = c, false
+	return old.close()
+}
+
 // Query runs a statement that only reads, with the state of now. Of several in one text the last one's rows are given.
 // columns is called once, before the first row; row's argument is reused by its next call. An error of theirs
 // ends the query and is returned. A *structs.Error is the sender's fault; ctx ends it within a moment.
@@ -179,6 +194,13 @@ func (r *reader) query(st *structs.SQLStatement, columns func(names, types []str
 		if !p.readOnly {
 			return structs.ErrQueryWrites.WithHint("send the statement as a write")
 		}
+		if p.intent.checks && r.ran {
+			if err := r.renew(); err != nil {
+				return err
+			}
+			continue
+		}
+		r.ran = true
 		rest := sql[len(sql)-p.tail:]
 		last := blank(rest)
 		used, refusal, err := p.bind(st, bound)
