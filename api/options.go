@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,6 +20,20 @@ const (
 	Leader Consistency = "leader"
 )
 
+// ParseConsistency is the Consistency of a word, as people write it: linearizable, leader and stale, or rqlite's none
+// (stale), weak and auto (leader), strong (linearizable).
+func ParseConsistency(word string) (Consistency, error) {
+	switch word {
+	case "linearizable", "strong":
+		return Linearizable, nil
+	case "leader", "weak", "auto":
+		return Leader, nil
+	case "stale", "none":
+		return Stale, nil
+	}
+	return Linearizable, &Error{Kind: KindInvalid, Message: fmt.Sprintf("there is no consistency %q", word), Hint: "it is linearizable, leader or stale; also strong, weak, auto and none, as rqlite calls them"}
+}
+
 // QueryOptions refine a read. nil means none.
 type QueryOptions struct {
 	Token       string // instead of the client's
@@ -35,6 +50,9 @@ type QueryOptions struct {
 	// Freshness > 0 refuses an SQL query with Stale, ErrUnavailable, where the answering server last heard
 	// from the leader longer ago than that. Other reads ignore it.
 	Freshness time.Duration
+	// FreshnessStrict, with Freshness, also refuses it where that server knows of entries that it has not applied, and the
+	// last one that it has was made longer ago than that.
+	FreshnessStrict bool
 	// PerPage > 0 asks for pages of that many; NextToken is the QueryMeta.NextToken of the page before.
 	PerPage   int
 	NextToken string
@@ -95,6 +113,9 @@ func (r *request) query(o *QueryOptions) {
 	}
 	if o.Freshness > 0 {
 		r.params.Set("freshness", o.Freshness.String())
+		if o.FreshnessStrict {
+			r.params.Set("freshness_strict", "")
+		}
 	}
 	if o.PerPage > 0 {
 		r.params.Set("per_page", strconv.Itoa(o.PerPage))

@@ -325,7 +325,7 @@ func TestCompletionKnowsCommandsAndFlags(t *testing.T) {
 		{"k|", "keygen keyring kv"},
 		{"kv |p", "put"},
 		{"operator |", "autopilot raft verify"},
-		{"kv put |-c", "-ca-file= -cas= -client-cert= -client-key="},
+		{"kv put |-c", "-ca-file= -cas= -client-cert= -client-key= -consistency="},
 		{"kv put key |--ca", "-ca-file= -cas="},
 		{"nonsense |", ""},
 		{"lock p |-n", "-n= -name= -ns="},

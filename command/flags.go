@@ -3,7 +3,9 @@ package command
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +18,7 @@ type commonFlags struct {
 	namespace, datacenter         string
 	caFile, clientCert, clientKey string
 	tlsServerName                 string
-	stale                         bool
+	consistency                   string // "" = linearizable; the word of the flag that said it
 	via                           string
 }
 
@@ -27,11 +29,39 @@ func (f *commonFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&f.tokenFile, "token-file", "", "`file` that holds the ACL token; else DEBROS_HTTP_TOKEN_FILE")
 	fs.StringVar(&f.namespace, "ns", "", "`namespace`; else DEBROS_NAMESPACE, else the token's own, else default")
 	fs.StringVar(&f.datacenter, "datacenter", "", "`datacenter`; else DEBROS_DATACENTER, else the agent's")
-	fs.BoolVar(&f.stale, "stale", false, "let any server answer a read from what it has")
+	fs.BoolFunc("stale", "let any server answer a read from what it has", f.setFlag("stale"))
+	fs.BoolFunc("leader", "let the leader answer a read, without a check that it still leads", f.setFlag("leader"))
+	fs.Func("consistency", "how fresh a read must be, as a `word`: linearizable (the default), leader or stale; rqlite's none, weak, auto and strong mean these too", f.setConsistency)
 	fs.StringVar(&f.caFile, "ca-file", "", "PEM `file` of the authorities that may vouch for the agent; else DEBROS_CACERT")
 	fs.StringVar(&f.clientCert, "client-cert", "", "PEM `file` of the client certificate; else DEBROS_CLIENT_CERT")
 	fs.StringVar(&f.clientKey, "client-key", "", "PEM `file` of the client certificate's key; else DEBROS_CLIENT_KEY")
 	fs.StringVar(&f.tlsServerName, "tls-server-name", "", "`name` expected in the agent's certificate; else DEBROS_TLS_SERVER_NAME")
+}
+
+// setFlag is setConsistency for a flag that is the word itself.
+func (f *commonFlags) setFlag(word string) func(string) error {
+	return func(value string) error {
+		on, err := strconv.ParseBool(value)
+		if err != nil || !on {
+			return err
+		}
+		return f.setConsistency(word)
+	}
+}
+
+// setConsistency takes the word for how fresh reads must be; there may be one only.
+func (f *commonFlags) setConsistency(word string) error {
+	level, err := api.ParseConsistency(word)
+	if err != nil {
+		return err
+	}
+	if f.consistency != "" {
+		if before, _ := api.ParseConsistency(f.consistency); before != level {
+			return fmt.Errorf("%s and %s cannot both hold: give one", f.consistency, word)
+		}
+	}
+	f.consistency = word
+	return nil
 }
 
 const (
@@ -84,8 +114,8 @@ func override(to *string, value string) {
 // query are the options of a read.
 func (c *call) query() *api.QueryOptions {
 	o := &api.QueryOptions{}
-	if c.common.stale {
-		o.Consistency = api.Stale
+	if c.common.consistency != "" {
+		o.Consistency, _ = api.ParseConsistency(c.common.consistency) // it was known when the flag was read
 	}
 	return o
 }

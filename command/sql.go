@@ -25,6 +25,7 @@ type sqlOptions struct {
 	database, format, args string
 	transaction            bool
 	freshness              time.Duration
+	freshnessStrict        bool
 	minIndex               uint64
 }
 
@@ -69,6 +70,7 @@ exponent, blobs are {"blob": base64}. In CSV, NULL is an empty field.`,
 			fs.StringVar(&o.args, "args", "", "arguments of the statement as `JSON`: an array, or an object of names")
 			fs.BoolVar(&o.transaction, "transaction", false, "all statements or none")
 			fs.DurationVar(&o.freshness, "freshness", 0, "with -stale: refuse a server that has not heard from the leader for so `long`; 0 = any")
+			fs.BoolVar(&o.freshnessStrict, "freshness-strict", false, "with -freshness: also refuse a server that is behind, if the last entry it has applied is older than that")
 			fs.Uint64Var(&o.minIndex, "min-index", 0, "read what this `index` has written, at least")
 		},
 		run: func(ctx context.Context, c *call) error { return runSQL(ctx, c, o) },
@@ -94,7 +96,13 @@ func runSQL(ctx context.Context, c *call, o sqlOptions) error {
 		return err
 	}
 	read := c.query()
-	read.Freshness, read.MinIndex = o.freshness, o.minIndex
+	read.Freshness, read.FreshnessStrict, read.MinIndex = o.freshness, o.freshnessStrict, o.minIndex
+	if o.freshnessStrict && o.freshness == 0 {
+		return usagef("-freshness-strict says how -freshness is measured: give that too")
+	}
+	if o.freshness != 0 && read.Consistency != api.Stale {
+		return usagef("-freshness is about stale reads: give -stale too")
+	}
 	if len(c.args) == 0 && isTerminal(c.Stdin) && isTerminal(c.Stdout) {
 		if o.transaction || len(args) > 0 {
 			return usagef("-transaction and -args need a statement")

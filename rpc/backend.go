@@ -52,6 +52,9 @@ type Backend interface {
 	// LeaderInfo says whether a leader is known and how long ago it was last heard; 0 on the leader.
 	LeaderInfo() (known bool, lastContact time.Duration)
 
+	// CaughtUp is true while no entry that this server knows to be committed is missing from State.
+	CaughtUp() bool
+
 	// Authorize turns a token into what it may do; KindDenied for an unknown one. "" is the anonymous token.
 	Authorize(token string) (acl.Authorizer, error)
 

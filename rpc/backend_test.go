@@ -32,6 +32,7 @@ type testBackend struct {
 	renewed  []string
 
 	// Set before use.
+	behind   bool
 	may      acl.Authorizer
 	limits   Limits
 	follower bool // requests for the leader are answered with KindNoLeader
@@ -153,6 +154,8 @@ func (b *testBackend) Sound() error {
 	defer b.mu.Unlock()
 	return b.unsound
 }
+
+func (b *testBackend) CaughtUp() bool { return !b.behind }
 
 func (b *testBackend) LeaderInfo() (bool, time.Duration) { return true, 7 * time.Millisecond }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/debros/debros/structs"
 )
@@ -126,6 +127,38 @@ func TestSQLStaleReadMayNotBeTooStale(t *testing.T) {
 	req.Freshness = int64(age) * 2
 	if _, rows, _, _, err := query(t.Context(), b, req); err != nil || len(rows) != 1 {
 		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
+func TestSQLStrictFreshnessIsAboutWhatIsApplied(t *testing.T) {
+	b := newTestBackend(t)
+	b.sql(t, "create table t(a)")
+	req := &structs.SQLQueryRequest{SQLStatement: statement("select 1"), FreshnessStrict: true}
+	req.Consistency = structs.Stale
+	refused := func(behind bool, freshness time.Duration) bool {
+		b.behind, req.Freshness = behind, int64(freshness)
+		_, _, _, _, err := query(t.Context(), b, req)
+		if err != nil && !errors.Is(err, structs.ErrStaleRead) {
+			t.Fatal(err)
+		}
+		return err != nil
+	}
+	_, heard := b.LeaderInfo()
+	if refused(true, heard+time.Hour) {
+		t.Error("a server that is behind by less is refused")
+	}
+	for time.Since(b.State().Time()) <= heard*2 {
+		time.Sleep(time.Millisecond) // the entry grows old
+	}
+	if !refused(true, heard*2) {
+		t.Error("a server that is behind by more than that answers")
+	}
+	if refused(false, heard*2) {
+		t.Error("a server that has applied all it knows of is refused for the age of its last entry")
+	}
+	req.FreshnessStrict = false
+	if refused(true, heard*2) {
+		t.Error("without strict, it is about what was heard")
 	}
 }
 

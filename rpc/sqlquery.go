@@ -87,6 +87,12 @@ func (s *service) fresh(req *structs.SQLQueryRequest) error {
 	if !known || age > time.Duration(req.Freshness) {
 		return structs.ErrStaleRead.WithHint("this server last heard from the leader %s ago; ask for more, or read another way", age.Round(time.Millisecond))
 	}
+	if !req.FreshnessStrict || s.b.CaughtUp() {
+		return nil
+	}
+	if behind := time.Since(s.b.State().Time()); behind > time.Duration(req.Freshness) {
+		return structs.ErrStaleRead.WithHint("this server has yet to apply what came after its last entry, of %s ago; ask for more, or read another way", behind.Round(time.Millisecond))
+	}
 	return nil
 }
 

@@ -170,6 +170,9 @@ type SQLQueryRequest struct {
 	SQLStatement
 	// Freshness, with Stale, is how long ago the answering server may have heard from the leader, nanoseconds; 0 = any.
 	Freshness int64 `codec:",omitempty"`
+	// FreshnessStrict also refuses, with Freshness, a server that knows of entries it has not applied, where the last one
+	// that it has applied is older than that by the leader's clock.
+	FreshnessStrict bool `codec:",omitempty"`
 }
 
 // SQLBackupRequest reads a whole database ("SQL.Backup", a stream of the bytes of one SQLite file, or of SQL text).

@@ -34,11 +34,13 @@ type cluster struct {
 
 	mu    sync.Mutex // protects the following
 	index uint64
-	fail  error             // what every RPC answers, when set
-	calls map[string]int    // RPCs by method
-	open  int               // streams
-	after map[string]func() // run after an RPC of the name
+	fail  error               // what every RPC answers, when set
+	calls map[string]int      // RPCs by method
+	level structs.Consistency // of the last read
+	open  int                 // streams
+	after map[string]func()   // run after an RPC of the name
 
+	behind  bool // it knows of entries that it has not applied
 	leave   func(force bool) error
 	monitor func(ctx context.Context, level string, json bool, w io.Writer) error
 	denied  AgentOp
@@ -116,6 +118,9 @@ func (c *cluster) State() *state.Store { return c.fsm.Store() }
 func (c *cluster) Sound() error { return nil }
 
 func (c *cluster) ReadReady(ctx context.Context, o *structs.QueryOptions) error {
+	c.mu.Lock()
+	c.level = o.Consistency
+	c.mu.Unlock()
 	if o.MinIndex == 0 {
 		return nil
 	}
@@ -127,6 +132,7 @@ func (c *cluster) ReadReady(ctx context.Context, o *structs.QueryOptions) error 
 	return nil
 }
 
+func (c *cluster) CaughtUp() bool                                       { return !c.behind }
 func (c *cluster) LeaderInfo() (bool, time.Duration)                    { return true, 3 * time.Millisecond }
 func (c *cluster) Raft() rpc.RaftOps                                    { return raftOps{c} }
 func (c *cluster) Limits() rpc.Limits                                   { return rpc.Limits{} }

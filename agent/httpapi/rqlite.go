@@ -15,7 +15,7 @@ func rqliteRoutes() []route {
 	const (
 		p          = "/db/"
 		forms      = "`db=` the database; `associative`, `blob_array`, `timings`"
-		levels     = "`level=` none, weak (default), linearizable, strong or auto; `freshness=` with none; `db_timeout=`"
+		levels     = "`level=` none, weak (default), linearizable, strong or auto; `freshness=` and `freshness_strict` with none; `db_timeout=`"
 		statements = "a JSON list of statements, each a string or `[\"sql\", argument, …]`; an object among the arguments has named ones, a list of numbers is a blob"
 		results    = "`{\"results\": [{\"columns\", \"types\", \"values\", \"last_insert_id\", \"rows_affected\", \"error\", \"time\"}]}`; the error of a statement is in its result"
 		queue      = "`queue` and `wait` change only the form of the reply, `{\"results\": [], \"sequence_number\"}`: the write is done when it comes"

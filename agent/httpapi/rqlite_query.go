@@ -20,7 +20,7 @@ func (d *dbCall) query() error {
 	req.Index, req.PerPage, req.NextToken = 0, 0, "" // as rqlite, which knows nothing of them
 	req.Consistency = level(d.params.Get("level"))
 	if req.Consistency == structs.Stale { // elsewhere it means nothing
-		if req.Freshness, err = d.freshness(structs.Stale); err != nil {
+		if err := d.readFreshness(req); err != nil {
 			return err
 		}
 	}
@@ -46,13 +46,10 @@ func (d *dbCall) query() error {
 	return out.end(append(out.b, ']'))
 }
 
-// level is the consistency that rqlite's word means; an unknown one means weak, as there.
+// level is the consistency that a word means; an unknown one means weak, as in rqlite.
 func level(word string) structs.Consistency {
-	switch word {
-	case "none":
-		return structs.Stale
-	case "linearizable", "strong": // strong sends the read through rqlite's log, to the same end
-		return structs.Linearizable
+	if level, known := levelOf(word); known {
+		return level
 	}
 	return structs.Leader
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/debros/debros/structs"
 )
@@ -45,6 +46,15 @@ func TestRqliteErrorsAreResultsAndMalformedBodiesAreNot(t *testing.T) {
 	}
 	s.db(`[{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", "/db/query?level=none&freshness=1h", `["select 1"]`)
 	s.db(`[{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", "/db/query?level=weak&freshness=1ms", `["select 1"]`)
+	s.db(`[{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", "/db/query?level=none&freshness=1h&freshness_strict", `["select 1"]`)
+	s.b.behind = true
+	for time.Since(s.b.State().Time()) < 20*time.Millisecond {
+		time.Sleep(time.Millisecond) // the last entry grows old
+	}
+	s.db(`[{"columns":["1"],"types":["integer"],"values":[[1]]}]`, "POST", "/db/query?level=none&freshness=20ms", `["select 1"]`)
+	if r := s.do("POST", "/db/query?level=none&freshness=20ms&freshness_strict", `["select 1"]`); r.body != `{"results":[],"error":"stale read"}` {
+		t.Error(r.body)
+	}
 }
 
 func TestRqliteLeavesOutWhatIsZero(t *testing.T) {

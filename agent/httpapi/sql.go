@@ -11,9 +11,10 @@ const sqlKnob = "limits.sql_bytes_max"
 
 func sqlRoutes() []route {
 	const (
-		p          = "/v1/sql/"
-		db         = "`db=` the database, `default` without it"
-		query      = db + "; consistency, `freshness=` with `stale`: how long ago the server may have heard from the leader; `format=json`"
+		p     = "/v1/sql/"
+		db    = "`db=` the database, `default` without it"
+		query = db + "; consistency, also as rqlite's `level=` none, weak, linearizable, strong or auto; with `stale`, `freshness=`: how long ago the server may have heard from the leader, " +
+			"and `freshness_strict`: if it knows of entries it has not applied, how old its last one may be; `format=json`"
 		queryReply = "NDJSON: `{\"columns\", \"types\"}`, a list per row, `{\"rows\", \"elapsed_ms\", \"index\"}`, or `{\"error\"}` as the last line when the rows before it are not all; " +
 			"with `format=json` or Accept: application/json one object `{\"columns\", \"types\", \"rows\", \"index\", \"elapsed_ms\"}`"
 		fields   = "\"name\", \"namespace\", \"page_bytes\", \"double_quoted_strings\", \"changes_bytes\", \"create_index\", \"modify_index\""

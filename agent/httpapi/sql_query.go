@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/debros/debros/agent/httpapi/sqljson"
 	"github.com/debros/debros/structs"
@@ -52,24 +51,7 @@ func (c *call) sqlQueryRequest() (*structs.SQLQueryRequest, error) {
 	if req.Database, err = c.database(req.Database); err != nil {
 		return nil, err
 	}
-	req.Freshness, err = c.freshness(req.Consistency)
-	return req, err
-}
-
-// freshness reads ?freshness=, which bounds how stale a stale read may be.
-func (c *call) freshness(level structs.Consistency) (int64, error) {
-	text := c.params.Get("freshness")
-	if text == "" {
-		return 0, nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return 0, invalid(`freshness=%q is not a duration such as "1s"`, shorten(text))
-	}
-	if level != structs.Stale {
-		return 0, invalid("freshness is about stale reads").WithHint("give stale as well, or neither")
-	}
-	return int64(d), nil
+	return req, c.sqlFreshness(req)
 }
 
 // wantsOneObject tells the two forms of a query's reply apart.

@@ -62,7 +62,7 @@ func sqlSchema(c *call) error {
 		return err
 	}
 	req := &structs.SQLQueryRequest{QueryOptions: o, Database: name, SQLStatement: structs.SQLStatement{SQL: schemaQuery}}
-	if req.Freshness, err = c.freshness(o.Consistency); err != nil {
+	if err := c.sqlFreshness(req); err != nil {
 		return err
 	}
 	reply := &schemaReply{Database: name, Tables: []*schemaTable{}}

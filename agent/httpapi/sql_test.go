@@ -169,6 +169,13 @@ func TestSQLRefusals(t *testing.T) {
 		{400, "freshness", "POST", q + "?stale&freshness=-1s", `{"sql":"select 1"}`},
 		{503, "stale read", "POST", q + "?stale&freshness=1ms", `{"sql":"select 1"}`},
 		{200, "", "POST", q + "?stale&freshness=1m", `{"sql":"select 1"}`},
+		{400, "freshness_strict", "POST", q + "?stale&freshness_strict", `{"sql":"select 1"}`},
+		{400, "freshness", "POST", q + "?level=weak&freshness=1m", `{"sql":"select 1"}`},
+		{200, "", "POST", q + "?level=none&freshness=1m&freshness_strict", `{"sql":"select 1"}`},
+		{400, "none, weak, linearizable, strong or auto", "POST", q + "?level=weakly", `{"sql":"select 1"}`},
+		{400, "give one", "POST", q + "?level=none&stale", `{"sql":"select 1"}`},
+		{400, "none, weak, linearizable, strong or auto", "GET", "/v1/sql/schema?level=weakly", ""},
+		{200, "", "GET", "/v1/sql/schema?level=none&freshness=1m", ""},
 		{400, "format", "POST", q + "?format=xml", `{"sql":"select 1"}`},
 		{400, "both", "POST", q + "?stale&leader", `{"sql":"select 1"}`},
 		{405, "", "PUT", x, "{}"}, {405, "", "GET", x, ""}, {405, "", "DELETE", q, ""},
@@ -182,6 +189,21 @@ func TestSQLRefusals(t *testing.T) {
 		}
 	}
 	s.want(400, "form", "POST", x, `{"statements":["select 1"]}`, "Content-Type", "text/plain")
+}
+
+func TestSQLLevelsOfRqliteAreTakenByNativeRoutes(t *testing.T) {
+	s := start(t, Config{})
+	for word, want := range map[string]structs.Consistency{
+		"none": structs.Stale, "weak": structs.Leader, "auto": structs.Leader, "linearizable": structs.Linearizable, "strong": structs.Linearizable, "": structs.Linearizable,
+	} {
+		r := s.want(200, "[1]", "POST", "/v1/sql/query?level="+word, `{"sql":"select 1"}`)
+		s.b.mu.Lock()
+		got := s.b.level
+		s.b.mu.Unlock()
+		if got != want {
+			t.Errorf("level=%s is %v: %s", word, got, r.body)
+		}
+	}
 }
 
 func TestSQLDatabases(t *testing.T) {

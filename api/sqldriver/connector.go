@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type Options struct {
 	Database    string          // "" = the default database
 	Consistency api.Consistency // of reads outside transactions
 	Freshness   time.Duration   // see api.QueryOptions
+	// FreshnessStrict is as in api.QueryOptions.
+	FreshnessStrict bool
 }
 
 // OpenDB is the database as a *sql.DB. It dials nothing; Ping does. The client stays the caller's to close.
@@ -61,7 +64,7 @@ type Connector struct {
 func NewConnector(client *api.Client, o Options) *Connector {
 	return &Connector{
 		db:   client.SQL().Database(o.Database),
-		read: api.QueryOptions{Consistency: o.Consistency, Freshness: o.Freshness},
+		read: api.QueryOptions{Consistency: o.Consistency, Freshness: o.Freshness, FreshnessStrict: o.FreshnessStrict},
 	}
 }
 
@@ -71,8 +74,8 @@ func NewConnector(client *api.Client, o Options) *Connector {
 //
 // The address is one that api.Config takes, such as "127.0.0.1:5001", "https://db.example.com:5001" or
 // "unix:///run/debros.sock". The names are ns (the namespace), db (the database), dc (the datacenter), token,
-// token_file, consistency (linearizable, stale or leader) and freshness (a duration, with stale). What a name
-// does not say is as api.DefaultConfig has it from the environment, certificates among it.
+// token_file, consistency (linearizable, stale or leader), freshness (a duration, with stale) and freshness_strict
+// (true, with freshness). What a name does not say is as api.DefaultConfig has it from the environment, certificates among it.
 func ParseDSN(dsn string) (*Connector, error) {
 	address, query, _ := strings.Cut(dsn, "?")
 	values, err := url.ParseQuery(query)
@@ -114,22 +117,25 @@ func setting(cfg *api.Config, o *Options, name, value string) error {
 	case "token_file":
 		cfg.Token, cfg.TokenFile = "", value
 	case "consistency":
-		switch c := api.Consistency(value); c {
-		case api.Stale, api.Leader:
-			o.Consistency = c
-		case "linearizable":
-			o.Consistency = api.Linearizable
-		default:
+		c, err := api.ParseConsistency(value)
+		if err != nil {
 			return refusal("the data source has consistency=%q", "it is linearizable, stale or leader", value)
 		}
+		o.Consistency = c
 	case "freshness":
 		d, err := time.ParseDuration(value)
 		if err != nil || d < 0 {
 			return refusal("the data source has freshness=%q, which is no duration", "write 5s or 300ms", value)
 		}
 		o.Freshness = d
+	case "freshness_strict":
+		strict, err := strconv.ParseBool(value)
+		if err != nil {
+			return refusal("the data source has freshness_strict=%q", "it is true or false", value)
+		}
+		o.FreshnessStrict = strict
 	default:
-		return refusal("the data source has %q, which is not known", "known are ns, db, dc, token, token_file, consistency and freshness", name)
+		return refusal("the data source has %q, which is not known", "known are ns, db, dc, token, token_file, consistency, freshness and freshness_strict", name)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func TestDataSourceNamesTheDatabase(t *testing.T) {
 		t.Fatalf("registered %d times", n)
 	}
 	front, ns := agenttest.NewFront(t, shared.Node()), shared.Namespace()
-	db, err := sql.Open(sqldriver.Name, front.URL+"?ns="+ns+"&db=default&consistency=stale&freshness=1h&token=a%26b")
+	db, err := sql.Open(sqldriver.Name, front.URL+"?ns="+ns+"&db=default&consistency=none&freshness=1h&freshness_strict=true&token=a%26b")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestDataSourceNamesTheDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q := u.Query(); u.Path != "/v1/sql/query" || q.Get("ns") != ns || q.Get("db") != "default" || !q.Has("stale") || q.Get("freshness") != "1h0m0s" {
+	if q := u.Query(); u.Path != "/v1/sql/query" || q.Get("ns") != ns || q.Get("db") != "default" || !q.Has("stale") || q.Get("freshness") != "1h0m0s" || !q.Has("freshness_strict") {
 		t.Errorf("asked %s", last)
 	}
 }
@@ -70,7 +70,8 @@ func TestDataSourceIsRefused(t *testing.T) {
 	for dsn, why := range map[string]string{
 		"127.0.0.1?database=x":               `"database"`,
 		"127.0.0.1?db=a&db=b":                "twice",
-		"127.0.0.1?consistency=strong":       `"strong"`,
+		"127.0.0.1?consistency=fast":         `"fast"`,
+		"127.0.0.1?freshness_strict=so":      `"so"`,
 		"127.0.0.1?freshness=5":              `"5"`,
 		"127.0.0.1?token=secret%zz":          "escaped",
 		"ftp://127.0.0.1?token=secret":       "scheme",

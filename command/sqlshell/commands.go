@@ -194,12 +194,15 @@ func (s *Shell) consistency(_ context.Context, args []string) error {
 		_, err := fmt.Fprintln(s.Out, name)
 		return err
 	}
-	level, ok := map[string]api.Consistency{"linearizable": api.Linearizable, "leader": api.Leader, "stale": api.Stale}[args[0]]
-	if !ok {
-		return fmt.Errorf("there is no consistency %q; there are linearizable, leader and stale", args[0])
+	level, err := api.ParseConsistency(args[0])
+	if err != nil {
+		return err
 	}
 	o := *s.Read
 	o.Consistency = level
+	if level != api.Stale {
+		o.Freshness, o.FreshnessStrict = 0, false // which are about stale reads
+	}
 	s.Read = &o
 	return nil
 }
