@@ -30,6 +30,8 @@ const (
 type TxnOp struct {
 	KV  *KVTxnOp  `json:",omitempty"`
 	SQL *SQLTxnOp `json:",omitempty"`
+	// Publish adds a message to the stream that keeps its topic.
+	Publish *Message `json:",omitempty"`
 }
 
 // KVTxnOp is an operation on a key.
@@ -45,8 +47,16 @@ type KVTxnOp struct {
 
 // TxnResult is the pair an operation wrote (without its value) or read, or what its statements gave.
 type TxnResult struct {
-	KV  *KVPair       `json:",omitempty"`
-	SQL *SQLTxnResult `json:",omitempty"`
+	KV      *KVPair       `json:",omitempty"`
+	SQL     *SQLTxnResult `json:",omitempty"`
+	Publish *TxnPublished `json:",omitempty"`
+}
+
+// TxnPublished is a message that a transaction published.
+type TxnPublished struct {
+	Stream    string
+	Seq       uint64
+	Duplicate bool // it was there already
 }
 
 // TxnError says which operation failed and why.

@@ -75,10 +75,18 @@ type TxnResponse struct {
 	Errors  []TxnError
 }
 
-// TxnResponseResult is one element of TxnResponse. JSON is Consul's, with SQL of our own.
+// TxnResponseResult is one element of TxnResponse. JSON is Consul's, with SQL and Publish of our own.
 type TxnResponseResult struct {
-	KV  *KVPair         `json:",omitempty"`
-	SQL json.RawMessage `json:",omitempty"` // {"Results": […]}, as /v1/sql/execute has them
+	KV      *KVPair         `json:",omitempty"`
+	SQL     json.RawMessage `json:",omitempty"` // {"Results": […]}, as /v1/sql/execute has them
+	Publish *TxnPublished   `json:",omitempty"`
+}
+
+// TxnPublished is a message that a transaction published.
+type TxnPublished struct {
+	Stream    string
+	Seq       uint64
+	Duplicate bool `json:",omitempty"`
 }
 
 // KVCount is /v1/kv/<prefix>?count.

@@ -23,6 +23,7 @@ func groups() []routeGroup {
 		{"Transactions", txnRoutes()},
 		{"SQL", sqlRoutes()},
 		{"SQL as rqlite speaks it", append(rqliteRoutes(), rqliteClusterRoutes()...)},
+		{"Durable topics", append(publishRoutes(), streamRoutes()...)},
 		{"Sessions", sessionRoutes()},
 		{"Agent", append(agentRoutes(), profileRoutes()...)},
 		{"Catalog and coordinates", catalogRoutes()},

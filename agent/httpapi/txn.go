@@ -18,18 +18,20 @@ const txnKnobs = "limits.txn_bytes_max and " + sqlKnob
 func txnRoutes() []route {
 	return []route{{
 		method: "PUT", pattern: "/v1/txn", handle: txn, errors: textErrors,
-		doc:    "Do several operations on keys and databases, all or none. With reads of keys only, nothing is written to the log.",
+		doc:    "Do several operations on keys, databases and durable topics, all or none. With reads of keys only, nothing is written to the log.",
 		params: "the consistency parameters, for transactions of reads only",
 		body: "a JSON list of `{\"KV\": {\"Verb\", \"Key\", \"Value\" (base64), \"Flags\", \"Index\", \"Session\", \"TTL\" (duration)}}`; verbs: set cas lock unlock get get-tree get-or-empty check-index check-session check-not-exists delete delete-tree delete-cas; " +
-			"or of `{\"SQL\": {\"Database\", \"Statements\": [{\"SQL\", \"Args\"}], \"Guards\": [{\"SQL\", \"Args\", \"Rows\", \"First\", \"Digest\"}]}}`, values as at /v1/sql/execute",
-		reply: "`{\"Results\", \"Errors\"}`, of SQL `{\"SQL\": {\"Results\"}}` as at /v1/sql/execute; 409 with every failing operation in Errors when nothing was done",
+			"or of `{\"SQL\": {\"Database\", \"Statements\": [{\"SQL\", \"Args\"}], \"Guards\": [{\"SQL\", \"Args\", \"Rows\", \"First\", \"Digest\"}]}}`, values as at /v1/sql/execute; " +
+			"or of `{\"Publish\": {\"topic\", \"data\" (base64), \"headers\", \"id\"}}`, to a topic that a stream keeps",
+		reply: "`{\"Results\", \"Errors\"}`, of SQL `{\"SQL\": {\"Results\"}}` as at /v1/sql/execute, of Publish `{\"Publish\": {\"Stream\", \"Seq\", \"Duplicate\"}}`; 409 with every failing operation in Errors when nothing was done",
 	}}
 }
 
 // txnOp is one operation as Consul's clients send it. encoding/json matches names in any case.
 type txnOp struct {
-	KV  *txnKV
-	SQL json.RawMessage
+	KV      *txnKV
+	SQL     json.RawMessage
+	Publish *structs.MessageBody
 	// Of Consul's catalog, refused by name rather than taken for an empty operation.
 	Node, Service, Check, Session json.RawMessage
 }
@@ -95,6 +97,9 @@ func shownResults(in []structs.TxnResult) ([]structs.TxnResponseResult, error) {
 			if one.SQL, err = sqljson.AppendTxnResult(nil, r.SQL); err != nil {
 				return nil, err
 			}
+		}
+		if p := r.Publish; p != nil {
+			one.Publish = &structs.TxnPublished{Stream: p.Stream, Seq: p.Seq, Duplicate: p.Duplicate}
 		}
 		out = append(out, one)
 	}
@@ -185,14 +190,17 @@ func txnSyntax(err error) error {
 
 // decode is the operation as the endpoint wants it; i is its place.
 func (op *txnOp) decode(i int, ns *structs.Namespace) (out structs.TxnOp, err error) {
+	if m := op.Publish; m != nil {
+		out.Publish = &structs.StreamMessage{Topic: m.Topic, ID: m.ID, Headers: m.Headers, Data: m.Data}
+	}
 	if len(op.SQL) > 0 && string(op.SQL) != "null" {
 		out.SQL = &structs.TxnSQLOp{}
 		if err := sqljson.DecodeTxnOp(op.SQL, fmt.Sprintf("the SQL of operation %d", i), out.SQL); err != nil {
 			return out, err
 		}
-		if op.KV == nil {
-			return out, nil
-		} // else the endpoint says that it cannot be both
+	}
+	if op.KV == nil && out.Kinds() > 0 {
+		return out, nil // that it is one of them only is the endpoint's to say
 	}
 	if out.KV, err = op.kv(ns); err != nil {
 		return out, invalid("operation %d: %v", i, err)
@@ -208,7 +216,7 @@ func (op *txnOp) kv(ns *structs.Namespace) (*structs.TxnKVOp, error) {
 				return nil, fmt.Errorf("operations on %s are not supported here", name)
 			}
 		}
-		return nil, fmt.Errorf("no KV and no SQL in it")
+		return nil, fmt.Errorf("no KV, SQL or Publish in it")
 	}
 	in := op.KV
 	if in.Namespace != "" && in.Namespace != *ns {
