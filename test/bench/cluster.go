@@ -28,7 +28,7 @@ func measureIdle(ctx context.Context, b *bench) error {
 	most := 0.0
 	var each []string
 	for _, n := range c.Servers {
-		mb, err := rssMB(n.Pid())
+		mb, err := n.ResidentMB()
 		if err != nil {
 			return err
 		}

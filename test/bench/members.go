@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/debros/debros/api"
+	"github.com/debros/debros/test/harness"
 )
 
 // membersWithin bounds the join of all.
@@ -82,7 +83,7 @@ func measureMembers(ctx context.Context, b *bench) error {
 		Measured: (ofServers + ofClients).Seconds(), Unit: "s"})
 	most := 0.0
 	for _, s := range c.Servers {
-		mb, err := rssMB(s.Pid())
+		mb, err := s.ResidentMB()
 		if err != nil {
 			return err
 		}
@@ -90,4 +91,16 @@ func measureMembers(ctx context.Context, b *bench) error {
 	}
 	b.report.add(row{What: "memory (RSS) of the largest server then", Value: fmt.Sprintf("%.1f MB", most), Measured: most, Unit: "MB"})
 	return nil
+}
+
+// processorTimes adds up what the processes of nodes have used.
+func processorTimes(nodes []*harness.Node) (sum time.Duration, err error) {
+	for _, n := range nodes {
+		d, err := n.ProcessorTime()
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
 }
