@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +71,31 @@ func TestAnEdgeAgentReadsWritesAndBlocksAndSurvivesItsServers(t *testing.T) {
 	if n := len(edge.Agent.Overlay().Members()); n > 2 {
 		t.Errorf("%d members after a death", n)
 	}
+}
+
+func TestAnEdgeAgentComesBackWhenItsBootstrapPeerIsGone(t *testing.T) {
+	c := agenttest.Cluster(t, 3, 0, overlayOn)
+	boot := c.Leader()
+	spec := edgeSpec(c.Key, boot)
+	spec.Dir = t.TempDir()
+	edge := agenttest.Start(t, spec)
+	agenttest.Eventually(t, "all servers to be saved", func() bool {
+		b, err := os.ReadFile(filepath.Join(spec.Dir, "peers.json"))
+		for _, s := range c.Servers {
+			if err != nil || !strings.Contains(string(b), string(s.Member.ID)) {
+				return false
+			}
+		}
+		return true
+	})
+	edge.Shutdown()
+	boot.Kill()
+	c.Drop(boot)
+	edge = agenttest.Start(t, spec)
+	agenttest.Eventually(t, "a write through the edge agent", func() bool {
+		_, err := edge.API.KV().Put(t.Context(), &api.KVPair{Key: "a", Value: []byte("1")}, nil)
+		return err == nil
+	})
 }
 
 func TestAnEdgeAgentOfAnotherKeyReachesNoServer(t *testing.T) {

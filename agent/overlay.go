@@ -46,6 +46,9 @@ func (a *Agent) overlayConfig(cfg *config.Config) (overlay.Config, error) {
 		DiscoveryInterval: o.DiscoveryInterval, PeersTarget: o.PeersTarget,
 		Logger: a.log, Conflict: func() { a.stopSoon(errKeyInUse()) },
 	}
+	if a.dir != nil {
+		conf.PeersFile = a.dir.file("peers.json")
+	}
 	if o.Reachability != "auto" {
 		conf.Reachability = overlay.Reachability(o.Reachability)
 	}

@@ -46,7 +46,7 @@ type NetworkPeer struct {
 	Addresses  []string      `json:"addresses"`
 	Conns      []NetworkConn `json:"connections,omitempty"`
 	Protocols  []string      `json:"protocols,omitempty"`
-	Sources    []string      `json:"sources,omitempty"` // who named it: lan, bootstrap, operator, peer
+	Sources    []string      `json:"sources,omitempty"` // who named it: lan, bootstrap, operator, peer, saved (a member in the last run)
 	LastSeen   *time.Time    `json:"last_seen,omitempty"`
 	Failures   int           `json:"failures,omitempty"` // attempts to reach it since the last success
 	Error      string        `json:"error,omitempty"`    // of the last one

@@ -58,7 +58,7 @@ func unreachable(p peer.ID, err error) error {
 // Disconnect closes the connections to a peer and keeps it no longer. A member of the LAN, a bootstrap peer, or one
 // that dials this node comes back.
 func (o *Overlay) Disconnect(p peer.ID) error {
-	o.keeper.drop(p, fromOperator|fromLearned)
+	o.keeper.drop(p, fromOperator|told)
 	if o.host.Network().Connectedness(p) == network.NotConnected {
 		return structs.Errorf(structs.KindNotFound, "peer %s is not connected", p)
 	}

@@ -26,6 +26,8 @@ type Config struct {
 	Listen    []ma.Multiaddr // none: this node dials only
 	Announce  []ma.Multiaddr // told to others in place of what was found out
 	Bootstrap []ma.Multiaddr // with /p2p/<id>
+	// PeersFile keeps some members for the next start, which may find the bootstrap peers gone; "" = none does.
+	PeersFile string
 
 	Server       bool // serve the table, and be kept connected by others
 	DHT          bool

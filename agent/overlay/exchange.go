@@ -60,14 +60,19 @@ func (o *Overlay) serveExchange(s network.Stream) {
 }
 
 func (o *Overlay) exchangeReply(to peer.ID, limit int) exchangeReply {
-	list := o.worthNaming(limit / 2)
+	list := slices.DeleteFunc(o.worthNaming(limit/2), func(p peer.ID) bool { return p == to })
+	return o.describeAll(list, limit)
+}
+
+// describeAll says where the first peers of a list are, at most limit of those that can be dialled.
+func (o *Overlay) describeAll(list []peer.ID, limit int) exchangeReply {
 	reply := exchangeReply{Peers: []exchangePeer{}}
 	for _, p := range list {
 		if len(reply.Peers) == limit {
 			break
 		}
 		addrs := o.rule.filter(o.host.Peerstore().Addrs(p))
-		if p == to || len(addrs) == 0 {
+		if len(addrs) == 0 {
 			continue
 		}
 		e := exchangePeer{ID: p.String()}

@@ -111,7 +111,7 @@ func (k *keeper) describe(p peer.ID, out *Peer) {
 	for _, s := range []struct {
 		bits source
 		name string
-	}{{fromNeighbor | fromServer, "lan"}, {fromBootstrap, "bootstrap"}, {fromOperator, "operator"}, {fromLearned, "peer"}} {
+	}{{fromNeighbor | fromServer, "lan"}, {fromBootstrap, "bootstrap"}, {fromOperator, "operator"}, {fromLearned, "peer"}, {fromSaved, "saved"}} {
 		if t.source&s.bits != 0 {
 			out.Sources = append(out.Sources, s.name)
 		}

@@ -21,7 +21,7 @@ const (
 	dialTries    = 3
 	backoffMin   = 10 * time.Second
 	backoffMax   = 30 * time.Second // a site that comes back is whole within this
-	learnedFails = 3 * dialTries    // a learned peer that failed as often is forgotten
+	learnedFails = 3 * dialTries    // a peer that was only told of and failed as often is forgotten
 	pingMisses   = 3
 	pingsMax     = 32 // at once
 	// peersFew members are looked for at once, more of them in no hurry: agents of a site start together, and
@@ -34,14 +34,19 @@ type source uint8
 
 const (
 	fromLearned   source = 1 << iota // another member, or mDNS
+	fromSaved                        // it was a member when this node last ran
 	fromNeighbor                     // gossip: a member of the LAN
 	fromServer                       // gossip: a server of the LAN, always kept connected
 	fromBootstrap                    // the configuration
 	fromOperator                     // debros connect
 )
 
-// lasting are sources whose peers are kept however often they fail.
-const lasting = fromNeighbor | fromServer | fromBootstrap | fromOperator
+// lasting are sources whose peers are kept however often they fail, and told are those that say where a peer
+// is and are not believed everything.
+const (
+	lasting = fromNeighbor | fromServer | fromBootstrap | fromOperator
+	told    = fromLearned | fromSaved
+)
 
 // target is a peer that this node knows how to reach.
 type target struct {
@@ -118,10 +123,10 @@ func (k *keeper) add(info peer.AddrInfo, from source) bool {
 		t.next, t.fails = time.Time{}, 0
 	}
 	t.source |= from
-	if from != fromLearned {
+	if from&told == 0 {
 		t.info.Addrs = info.Addrs
 		k.o.gater.name(info.ID, info.Addrs)
-	} else if t.source == fromLearned {
+	} else if t.source&lasting == 0 {
 		t.info.Addrs = info.Addrs
 	}
 	k.mu.Unlock()
@@ -184,7 +189,7 @@ func (k *keeper) pass(ctx context.Context, now time.Time) {
 	members := len(k.o.members.list())
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, wave := range []source{fromOperator | fromBootstrap | fromServer, fromNeighbor, fromLearned} {
+	for _, wave := range []source{fromOperator | fromBootstrap | fromServer, fromNeighbor, told} {
 		for p, t := range k.targets {
 			if k.dialing >= dialsMax {
 				break
@@ -192,7 +197,7 @@ func (k *keeper) pass(ctx context.Context, now time.Time) {
 			if t.source&wave == 0 || t.dialing || now.Before(t.next) || k.o.members.has(p) {
 				continue
 			}
-			if wave&(fromNeighbor|fromLearned) != 0 && !k.wants(members+k.dialing, now) {
+			if wave&(fromNeighbor|told) != 0 && !k.wants(members+k.dialing, now) {
 				break
 			}
 			t.dialing = true
@@ -250,7 +255,9 @@ func (k *keeper) dial(ctx context.Context, info peer.AddrInfo) {
 	t.fails++
 	t.next = now.Add(k.retryAfter(t.fails, err))
 	k.o.log.Debug("overlay: peer not reached", "peer", info.ID, "fails", t.fails, "error", err)
-	if t.source&lasting == 0 && (t.fails >= learnedFails || errors.Is(err, errNotMember)) {
+	// While nobody is reached, it is this node that is cut off: whom it knew is its way back.
+	tooOften := t.fails >= learnedFails && len(k.o.members.list()) > 0
+	if t.source&lasting == 0 && (tooOften || errors.Is(err, errNotMember)) {
 		delete(k.targets, info.ID)
 	}
 }

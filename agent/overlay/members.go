@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -91,6 +92,21 @@ func (m *members) list() []peer.ID {
 		}
 	}
 	return out
+}
+
+// bySeniority are the connected members, the one that has been for longest first.
+func (m *members) bySeniority() []peer.ID {
+	list := m.list()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	since := func(p peer.ID) (t time.Time) {
+		if s := m.peers[p]; s != nil {
+			t = s.since
+		}
+		return t
+	}
+	slices.SortFunc(list, func(a, b peer.ID) int { return since(a).Compare(since(b)) })
+	return list
 }
 
 // connected runs inside libp2p: the one that dialled begins the proof.

@@ -46,6 +46,7 @@ type Overlay struct {
 	close  func() error // once
 
 	conflictOnce sync.Once
+	saveCh       chan struct{} // capacity 1: members came
 
 	mu        sync.Mutex // protects the following
 	listeners map[protocol.ID]*listener
@@ -59,7 +60,7 @@ func Start(cfg Config) (*Overlay, error) {
 	}
 	o := &Overlay{
 		cfg: cfg, log: cfg.Logger.With("component", "overlay"), rule: newAddrRule(cfg.Listen), started: time.Now(),
-		events: newEventQueue(), listeners: map[protocol.ID]*listener{},
+		events: newEventQueue(), saveCh: make(chan struct{}, 1), listeners: map[protocol.ID]*listener{},
 	}
 	o.gater = newGater(o.rule)
 	o.ctx, o.cancel = context.WithCancel(context.Background())
@@ -104,6 +105,10 @@ func (o *Overlay) start() (err error) {
 	for _, info := range bootstrap {
 		o.keeper.add(info, fromBootstrap)
 	}
+	if o.cfg.PeersFile != "" {
+		o.loadPeers()
+		o.wg.Go(func() { o.savePeers(o.ctx) })
+	}
 	o.wg.Go(o.follow)
 	o.wg.Go(func() { o.keeper.run(o.ctx) })
 	o.wg.Go(func() { o.discover(o.ctx) })
@@ -138,6 +143,10 @@ func (o *Overlay) onMember(e memberEvent) {
 		o.gate.net.joined(e.peer)
 		if o.table != nil {
 			o.table.poke()
+		}
+		select {
+		case o.saveCh <- struct{}{}:
+		default: // it is to be looked already
 		}
 		o.log.Info("peer is a member", "peer", e.peer, "address", e.conn.RemoteMultiaddr())
 	default:
