@@ -65,6 +65,16 @@ func (s *Server) mayPropose(t structs.CommandType, body any) error {
 	return nil
 }
 
+// mayRestore refuses a state that a server of the cluster cannot hold: it would stop when it receives it.
+func (s *Server) mayRestore(version int) error {
+	old, err := s.olderThan(version)
+	if err != nil || old == "" {
+		return err
+	}
+	return structs.Errorf(structs.KindUnsupported, "server %s has a build that cannot hold what is in the snapshot, or is not seen", old).
+		WithHint("nothing was changed; upgrade every server, or take the lost one out with `debros operator raft remove-peer`")
+}
+
 // versionFor is the FSM version that knows a command, 0 when every server does, and what is new in it. Of a
 // transaction older servers would take the SQL for an operation that is missing, and go on with other tables than the rest.
 func versionFor(t structs.CommandType, body any) (version int, what string) {

@@ -71,8 +71,11 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 		return 0, fmt.Errorf("make room for the archive: %w", err)
 	}
 	defer tmp.Close()
-	meta, err := o.s.readArchive(r, tmp, dir)
+	meta, needs, err := o.s.readArchive(r, tmp, dir)
 	if err != nil {
+		return 0, err
+	}
+	if err := o.s.mayRestore(needs); err != nil {
 		return 0, err
 	}
 	size, err := tmp.Seek(0, io.SeekEnd)
@@ -110,9 +113,9 @@ func (o raftOps) SnapshotRestore(ctx context.Context, r io.Reader) (uint64, erro
 var errStateRefused = errors.New("the state was refused")
 
 // readArchive writes the state in the archive to out, as the state of this cluster, after it decoded
-// all of it. A cluster keeps its id whatever it restores: a backup of another one brings data, not
+// all of it, and says which FSM version can hold it. A cluster keeps its id whatever it restores: a backup of another one brings data, not
 // who that cluster is. The state is on the disk once; databases are checked one at a time, in dir.
-func (s *Server) readArchive(r io.Reader, out io.Writer, dir string) (meta archive.Meta, err error) {
+func (s *Server) readArchive(r io.Reader, out io.Writer, dir string) (meta archive.Meta, needs int, err error) {
 	state, w := io.Pipe()
 	var damage error
 	done := make(chan struct{})
@@ -126,7 +129,7 @@ func (s *Server) readArchive(r io.Reader, out io.Writer, dir string) (meta archi
 	_ = state.CloseWithError(errStateRefused) // as above; after the end nobody notices
 	<-done
 	if damage != nil && !errors.Is(damage, errStateRefused) {
-		return meta, structs.Errorf(structs.KindInvalid, "the snapshot archive is damaged: %v", damage).WithHint("nothing was changed; check it with `debros snapshot inspect`")
+		return meta, 0, structs.Errorf(structs.KindInvalid, "the snapshot archive is damaged: %v", damage).WithHint("nothing was changed; check it with `debros snapshot inspect`")
 	}
 	if err == nil && sum.Index > meta.Index {
 		// Raft goes on at Meta.Index + 1; entries at or below the state's index would be taken for replays.
@@ -135,7 +138,7 @@ func (s *Server) readArchive(r io.Reader, out io.Writer, dir string) (meta archi
 	if errors.Is(err, fsm.ErrSnapshot) {
 		err = structs.Errorf(structs.KindInvalid, "the state in the snapshot archive is damaged: %v", err).WithHint("nothing was changed; check it with `debros snapshot inspect`")
 	}
-	return meta, err
+	return meta, sum.FSMVersion, err
 }
 
 // restorePattern names the directories of restores under way.

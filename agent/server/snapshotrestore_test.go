@@ -77,3 +77,49 @@ func TestARestoreEndsUploadsThatTheArchiveHolds(t *testing.T) {
 		t.Fatalf("after the restore: %+v", up[0])
 	}
 }
+
+// A server that does not know what the state holds would stop at the restored snapshot.
+func TestASnapshotIsRestoredOnlyWhereEveryServerKnowsWhatItHolds(t *testing.T) {
+	from := newCluster(t, 1, nil)
+	plain := from.save()
+	ns := &structs.NamespaceRequest{Op: structs.NamespaceCreate, Namespace: structs.NamespaceInfo{Name: "bounded", BytesMax: 1 << 20}}
+	if _, _, err := from.leader().apply(t.Context(), structs.CommandNamespace, ns); err != nil {
+		t.Fatal(err)
+	}
+	quota := from.save()
+
+	c := newCluster(t, 0, nil)
+	c.fsm = structs.FSMVersionQuota - 1
+	c.join("id0", "", 2)
+	c.join("id1", "", 2)
+	restore := func(archive []byte) error {
+		_, err := (raftOps{c.leader().Server}).SnapshotRestore(t.Context(), bytes.NewReader(archive))
+		return err
+	}
+	bounded := func() bool {
+		_, n := c.leader().store.NamespaceGet(nil, "bounded")
+		return n != nil
+	}
+	if err := restore(quota); structs.KindOf(err) != structs.KindUnsupported || bounded() {
+		t.Fatalf("%v, restored %t", err, bounded())
+	}
+	if err := restore(plain); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.nodes {
+		c.upgrade(n, structs.FSMVersion)
+	}
+	if err := restore(quota); err != nil || !bounded() {
+		t.Fatalf("%v, restored %t", err, bounded())
+	}
+}
+
+// save is the archive of the cluster's state.
+func (c *cluster) save() []byte {
+	c.t.Helper()
+	var saved bytes.Buffer
+	if err := (raftOps{c.leader().Server}).SnapshotSave(c.t.Context(), &saved); err != nil {
+		c.t.Fatal(err)
+	}
+	return saved.Bytes()
+}

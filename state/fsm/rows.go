@@ -67,3 +67,25 @@ func decode[T any](payload []byte, valid func(*T) bool) (any, error) {
 	}
 	return row, nil
 }
+
+// versionOf is the lowest structs.FSMVersion that can hold a row; 0 = any. That of the cluster is not asked: a restore
+// keeps the cluster's own.
+func versionOf(row any) int {
+	switch r := row.(type) {
+	case *structs.Stream, *structs.StreamMessage, *structs.StreamPublication, *structs.StreamConsumer:
+		return structs.FSMVersionStreams
+	case *structs.NamespaceInfo:
+		if r.BytesMax > 0 || r.DatabasesMax > 0 {
+			return structs.FSMVersionQuota
+		}
+	case *structs.SQLDatabase:
+		switch {
+		case r.ChangesBytes > 0:
+			return structs.FSMVersionChanges
+		case r.Upload != nil || r.FileIndex > 0:
+			return structs.FSMVersionUpload
+		}
+		return structs.FSMVersionSQL
+	}
+	return 0
+}

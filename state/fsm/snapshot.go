@@ -27,6 +27,8 @@ type Summary struct {
 	Time      time.Time      // of the last entry in it, by the leaders' clocks
 	Counts    map[string]int // rows by table
 	SizeBytes int64          // of the stream
+	// FSMVersion is the lowest structs.FSMVersion that can hold the rows; 0 = any.
+	FSMVersion int
 
 	rowBytes int64 // of the stream without databases
 }
@@ -201,12 +203,14 @@ func readStream(from Local, v visitor) (Summary, error) {
 	}
 	var h *header
 	databases := map[string]bool{}
+	version := 0
 	rec := rr.record()
 	for rec.err == nil {
 		row, err := decodeRow(rec.t, rec.payload)
 		if err != nil {
 			return Summary{}, fmt.Errorf("%w: %w", ErrSnapshot, err)
 		}
+		version = max(version, versionOf(row))
 		first, isHeader := row.(*header)
 		if isHeader == (h != nil) {
 			return Summary{}, fmt.Errorf("%w: its header is not first, or not alone", ErrSnapshot)
@@ -237,5 +241,5 @@ func readStream(from Local, v visitor) (Summary, error) {
 	if h == nil {
 		return Summary{}, fmt.Errorf("%w: it has no header", ErrSnapshot)
 	}
-	return Summary{Index: h.Applied, Time: time.Unix(0, h.Time).UTC(), Counts: rr.counts, SizeBytes: rr.size, rowBytes: rr.size - rr.files}, nil
+	return Summary{Index: h.Applied, Time: time.Unix(0, h.Time).UTC(), Counts: rr.counts, SizeBytes: rr.size, FSMVersion: version, rowBytes: rr.size - rr.files}, nil
 }
