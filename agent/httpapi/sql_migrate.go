@@ -1,11 +1,15 @@
 package httpapi
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/debros/debros/internal/sqltext"
 	"github.com/debros/debros/structs"
@@ -30,12 +34,9 @@ func sqlMigrate(c *call) error {
 	if err != nil {
 		return err
 	}
-	var in struct {
-		Migrations []*migration `json:"migrations"`
-		DryRun     bool         `json:"dry_run"`
-	}
-	if err := json.Unmarshal(body, &in); err != nil {
-		return invalid("the request body is not the JSON expected here: %v", err)
+	in, err := decodeMigrations(body)
+	if err != nil {
+		return err
 	}
 	name, err := c.database("")
 	if err != nil {
@@ -62,6 +63,31 @@ func sqlMigrate(c *call) error {
 		DryRun     bool         `json:"dry_run,omitempty"`
 		Index      uint64       `json:"index,omitempty"`
 	}{m.all, applied, in.DryRun, m.index})
+}
+
+// migrateBody is the body of a request. A field that is not known is refused: "dryrun" would do what it should not.
+type migrateBody struct {
+	Migrations []*migration `json:"migrations"`
+	DryRun     bool         `json:"dry_run"`
+}
+
+func decodeMigrations(body []byte) (*migrateBody, error) {
+	if !utf8.Valid(body) { // encoding/json would put other characters in their place
+		return nil, invalid("the request body is not UTF-8").WithHint("bytes are written as blobs, x'ff', in SQL")
+	}
+	in := &migrateBody{}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(in)
+	if err == nil {
+		if _, more := dec.Token(); more != io.EOF {
+			err = errors.New("it goes on after its end")
+		}
+	}
+	if err != nil {
+		return nil, invalid("the request body is not the JSON expected here: %v", err)
+	}
+	return in, nil
 }
 
 type migrator struct {

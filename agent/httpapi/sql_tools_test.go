@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/debros/debros/structs"
 )
 
 func TestSQLImportRunsTextHoweverLong(t *testing.T) {
@@ -64,7 +67,9 @@ func TestSQLMigrateDoesEachMigrationOnce(t *testing.T) {
 	s.want(409, "later name", "POST", "/v1/sql/migrate", `{"migrations":[`+one+`,{"name":"001a","sql":"select 1"},`+two+`]}`)
 	s.want(400, "migration 003: line 2: near", "POST", "/v1/sql/migrate", `{"migrations":[`+one+`,`+two+`,{"name":"003","sql":"delete from t;\nselec"}]}`)
 	s.want(200, "[1,1]", "GET", "/v1/sql/query?q=select+*+from+t", "")
-	for _, bad := range []string{``, `{}`, `{"migrations":[{"sql":"select 1"}]}`, `{"migrations":[` + two + `,` + one + `]}`, `[`, `{"migrations":[null]}`} {
+	for _, bad := range []string{``, `{}`, `{"migrations":[{"sql":"select 1"}]}`, `{"migrations":[` + two + `,` + one + `]}`, `[`, `{"migrations":[null]}`, `{"migrations":[` + one + `]}}`,
+		`{"migrations":[` + one + `],"dryrun":true}`, `{"migrations":[{"name":"001","sqll":"select 1"}]}`, "{\"migrations\":[{\"name\":\"009\",\"sql\":\"select '\xff'\"}]}",
+		strings.Repeat("[", 1<<20), `{"migrations":` + strings.Repeat("[", 1<<20)} {
 		s.want(400, "", "POST", "/v1/sql/migrate", bad)
 	}
 
@@ -77,4 +82,40 @@ func TestSQLMigrateDoesEachMigrationOnce(t *testing.T) {
 	}
 	all.Wait()
 	s.want(200, "[2]", "GET", "/v1/sql/query?db=race&q=select+count(*)+from+t", "")
+}
+
+// FuzzMigrateBody: what is taken has names in their order, and means the same when it is written out and read again.
+func FuzzMigrateBody(f *testing.F) {
+	for _, seed := range []string{
+		`{"migrations":[{"name":"001","sql":"create table t (a)"},{"name":"002","sql":"insert into t values ('é')"}],"dry_run":true}`,
+		`{"migrations":[{"name":"001","done":true}]}`, `{"migrations":[null]}`, `{"migrations":[]}{}`, `[`, "{\"migrations\":[{\"name\":\"\xff\"}]}", `null`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		in, err := decodeMigrations(body)
+		if err != nil {
+			if structs.KindOf(err) != structs.KindInvalid {
+				t.Fatal(err)
+			}
+			return
+		}
+		m := &migrator{all: in.Migrations}
+		if m.check() != nil {
+			return
+		}
+		out, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decodeMigrations(out)
+		if err != nil || len(again.Migrations) != len(in.Migrations) || again.DryRun != in.DryRun {
+			t.Fatalf("%s: %v", out, err)
+		}
+		for i, one := range in.Migrations {
+			if two := again.Migrations[i]; two.Name != one.Name || two.SQL != one.SQL || i > 0 && one.Name <= in.Migrations[i-1].Name {
+				t.Fatalf("%+v and %+v", one, two)
+			}
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package sqljson
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/debros/debros/structs"
@@ -124,14 +125,27 @@ func (r *Reader) whole(field func(name string) error) error {
 	return r.End()
 }
 
-// fields is Object for one whose fields may all be null, which counts as absent.
+// fieldsMax is as many as no object has that fields reads: the one too many cannot be known.
+const fieldsMax = 8
+
+// fields is Object for one whose fields may all be null, which counts as absent. None may be there twice: which of them
+// counts is for each reader of JSON to say, so that a gateway and we would not see the same request.
 func (r *Reader) fields(field func(name string) error) error {
+	var room [fieldsMax]string
+	seen := room[:0]
 	return r.Object(func(name string) error {
-		if r.Null() {
-			return nil
-		}
 		if r.anyCase {
 			name = strings.ToLower(name)
+		}
+		switch {
+		case slices.Contains(seen, name):
+			return r.Errorf("the field %q is there twice", name)
+		case len(seen) == fieldsMax:
+			return r.unknown(name)
+		}
+		seen = append(seen, name)
+		if r.Null() {
+			return nil
 		}
 		return field(name)
 	})

@@ -111,8 +111,8 @@ func TestBadValuesAreRefusedWithTheirPlace(t *testing.T) {
 			t.Errorf("%.40s: %v, want %q", c.value, err, c.want)
 		}
 	}
-	_, err := DecodeDatabase([]byte("{\n  \"name\": \"a\",\n  \"name\": x}"))
-	if err == nil || !strings.Contains(err.Error(), "line 3, column 11: 'x'") {
+	_, err := DecodeDatabase([]byte("{\n  \"name\": \"a\",\n  \"page_bytes\": x}"))
+	if err == nil || !strings.Contains(err.Error(), "line 3, column 17: 'x'") {
 		t.Error(err)
 	}
 }
@@ -161,7 +161,12 @@ func TestBadBodiesAreRefused(t *testing.T) {
 		{structs.KindInvalid, `{"statements":{}}`, "a list"},
 		{structs.KindInvalid, `{"transactoin":true}`, `no field "transactoin"`},
 		{structs.KindInvalid, `{"` + strings.Repeat("x", 1000) + `":1}`, `no field "` + strings.Repeat("x", 64) + `"`},
+		{structs.KindInvalid, `{"a":null,"b":null,"c":null,"d":null,"e":null,"f":null,"g":null,"h":null,"i":null}`, `no field "i"`},
 		{structs.KindInvalid, `{"transaction":1}`, "true or false"},
+		{structs.KindInvalid, `{"statements":["a"],"statements":["b"]}`, `the field "statements" is there twice`},
+		{structs.KindInvalid, `{"statements":[{"sql":"a","sql":"b"}]}`, `the field "sql" is there twice`},
+		{structs.KindInvalid, `{"statements":[{"sql":"a","args":[1],"args":[2]}]}`, `the field "args" is there twice`},
+		{structs.KindInvalid, `{"statements":["a"],"transaction":true,"transaction":false}`, `the field "transaction" is there twice`},
 		{structs.KindInvalid, `{"statements":[{"sql":"a","args":{"":1}}]}`, "has no name"},
 		{structs.KindInvalid, `{"statements":[{"sql":"a","args":{":":1}}]}`, "has no name"},
 		{structs.KindInvalid, `{"statements":[{"sql":"a","args":{":a":1,"$a":1}}]}`, "there twice"},
