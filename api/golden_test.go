@@ -31,6 +31,7 @@ func TestTypesHaveTheJSONOfTheServers(t *testing.T) {
 		{&structs.ConsumerBody{}, &api.StreamConsumer{}},
 		{&structs.MessageBody{}, &api.Message{}},
 		{&structs.PublishedBody{}, &api.Published{}},
+		{&structs.Health{}, &api.Health{}},
 		{&structs.NetworkSelf{}, &api.NetworkSelf{}},
 		{&structs.NetworkPeer{}, &api.NetworkPeer{}},
 		{&structs.NetworkAddrs{}, &api.NetworkAddrs{}},

@@ -128,7 +128,22 @@ func (c *cmd) Run(args []string) int {
 		context.AfterFunc(ctx, stop) // a second signal ends the program at once
 		call.Stdin = &interruptible{ctx, c.io.Stdin}
 	}
-	return c.report(c.run(ctx, call), ctx.Err() != nil)
+	return c.report(c.runWithin(ctx, call), ctx.Err() != nil)
+}
+
+// runWithin runs the command for no longer than -timeout says.
+func (c *cmd) runWithin(ctx context.Context, call *call) error {
+	limit := call.common.timeout
+	if limit <= 0 {
+		return c.run(ctx, call)
+	}
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := c.run(timed, call)
+	if err != nil && ctx.Err() == nil && timed.Err() != nil {
+		return withHint(fmt.Errorf("%s did not end within %s", c.name, limit), "-timeout is how long it may take; a write that was under way may have been done")
+	}
+	return err
 }
 
 // check holds what every command line must.

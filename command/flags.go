@@ -20,6 +20,7 @@ type commonFlags struct {
 	tlsServerName                 string
 	consistency                   string // "" = linearizable; the word of the flag that said it
 	via                           string
+	timeout                       time.Duration // 0 = none
 }
 
 func (f *commonFlags) add(fs *flag.FlagSet) {
@@ -32,6 +33,9 @@ func (f *commonFlags) add(fs *flag.FlagSet) {
 	fs.BoolFunc("stale", "let any server answer a read from what it has", f.setFlag("stale"))
 	fs.BoolFunc("leader", "let the leader answer a read, without a check that it still leads", f.setFlag("leader"))
 	fs.Func("consistency", "how fresh a read must be, as a `word`: linearizable (the default), leader or stale; rqlite's none, weak, auto and strong mean these too", f.setConsistency)
+	if fs.Lookup("timeout") == nil { // some commands have one of their own
+		fs.DurationVar(&f.timeout, "timeout", 0, "give up after this `duration`; 0 = the command takes what it takes")
+	}
 	fs.StringVar(&f.caFile, "ca-file", "", "PEM `file` of the authorities that may vouch for the agent; else DEBROS_CACERT")
 	fs.StringVar(&f.clientCert, "client-cert", "", "PEM `file` of the client certificate; else DEBROS_CLIENT_CERT")
 	fs.StringVar(&f.clientKey, "client-key", "", "PEM `file` of the client certificate's key; else DEBROS_CLIENT_KEY")

@@ -48,10 +48,13 @@ func (c *cmd) usageTail() string {
 // flagGroups splits the flags into the command's own and the common ones.
 func (c *cmd) flagGroups() (own, common []*flag.Flag) {
 	var isCommon commonFlags
-	names := flag.NewFlagSet("", flag.ContinueOnError)
+	names, mine := flag.NewFlagSet("", flag.ContinueOnError), flag.NewFlagSet("", flag.ContinueOnError)
 	isCommon.add(names)
+	if c.flags != nil {
+		c.flags(mine)
+	}
 	(&call{cmd: c}).flagSet().VisitAll(func(f *flag.Flag) {
-		if !c.local && names.Lookup(f.Name) != nil {
+		if !c.local && names.Lookup(f.Name) != nil && mine.Lookup(f.Name) == nil {
 			common = append(common, f)
 		} else {
 			own = append(own, f)

@@ -28,6 +28,7 @@ func registry() []func() *cmd {
 		dhtPutCommand,
 		disconnectCommand,
 		forceLeaveCommand,
+		healthCommand,
 		infoCommand,
 		joinCommand,
 		keygenCommand,
@@ -129,6 +130,7 @@ func Run(args []string, io IO) int {
 	if len(args) == 1 && (args[0] == "-v" || args[0] == "-version" || args[0] == "--version") {
 		args = []string{"version"}
 	}
+	args = fromOldNames(args)
 	words := leadingWords(args)
 	if len(words) > 0 {
 		c := longestCommand(words)

@@ -28,7 +28,7 @@ func groups() []routeGroup {
 		{"Agent", append(agentRoutes(), profileRoutes()...)},
 		{"Catalog and coordinates", catalogRoutes()},
 		{"Overlay", networkRoutes()},
-		{"Status", statusRoutes()},
+		{"Status", append(statusRoutes(), healthRoutes()...)},
 		{"Operator", operatorRoutes()},
 		{"Autopilot", autopilotRoutes()},
 		{"Snapshots", snapshotRoutes()},
