@@ -154,7 +154,7 @@ func (o *Overlay) discover(ctx context.Context) {
 			return
 		}
 		list := o.members.list()
-		if len(list) == 0 || len(list) >= o.cfg.PeersTarget {
+		if len(list) == 0 || len(list) >= o.peersWanted() {
 			continue
 		}
 		found, err := o.askPeers(ctx, list[rand.IntN(len(list))])

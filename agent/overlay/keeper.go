@@ -219,18 +219,35 @@ func (k *keeper) pass(ctx context.Context, now time.Time) {
 	}
 }
 
+// peersWanted is how many members are enough. Most hold no part of the table, so a node that knows none of those
+// who do goes beyond the target to find one.
+func (o *Overlay) peersWanted() int {
+	if o.table.lonely() {
+		return o.cfg.PeersTarget + peersFew
+	}
+	return o.cfg.PeersTarget
+}
+
 // wants reports whether to dial one more member that need not be kept, when there are so many. k.mu is held.
 func (k *keeper) wants(members int, now time.Time) bool {
-	switch {
-	case members >= k.o.cfg.PeersTarget:
-		return false
-	case members < peersFew || k.o.table.lonely():
-		return true // in a hurry too: most members hold no part of the table
-	case now.Before(k.further):
+	if members < k.o.peersWanted() && (members < peersFew || k.o.table.lonely() && !k.knowsServer()) {
+		return true
+	}
+	if members >= k.o.cfg.PeersTarget || now.Before(k.further) {
 		return false
 	}
 	k.further = now.Add(jitter(k.o.cfg.DiscoveryInterval))
 	return true
+}
+
+// knowsServer reports whether gossip knows a server, which holds the table and is dialled anyway. k.mu is held.
+func (k *keeper) knowsServer() bool {
+	for _, t := range k.targets {
+		if t.source&fromServer != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // dial connects to a peer and has it prove that it is a member.

@@ -264,6 +264,16 @@ func TestMembersThatHoldTheTableAreNamedFirst(t *testing.T) {
 	eventually(t, "the newcomer to be in the table", func() bool { return !newcomer.table.lonely() })
 }
 
+func TestAPeerThatKnowsNoHolderOfTheTableLooksBeyondItsTarget(t *testing.T) {
+	one := func(c *Config) { c.PeersTarget = 1 }
+	client := func(c *Config) { c.Server = false }
+	server := start(t, one)
+	hub := start(t, knows(server), client, one)
+	whole(t, hub, server)
+	newcomer := start(t, knows(hub), client, one)
+	eventually(t, "the newcomer to be in the table", func() bool { return newcomer.IsMember(server.ID()) && !newcomer.table.lonely() })
+}
+
 func TestRecordsAreReadOnOtherMembers(t *testing.T) {
 	a := start(t)
 	b, c := start(t, knows(a)), start(t, knows(a))

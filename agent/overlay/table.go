@@ -156,6 +156,9 @@ func (t *table) advertise(ctx context.Context) {
 		default:
 			after = provideRetry
 		}
+		if t.lonely() {
+			after = t.o.cfg.RetryInterval // it costs nothing while there is nobody to ask
+		}
 		due = time.Now().Add(jitter(after) + after/4)
 		next.Reset(time.Until(due))
 	}
