@@ -125,10 +125,9 @@ func (a *Agent) Start() (err error) {
 	a.wg.Go(a.followGossip)
 	a.wg.Go(a.watchFaults)
 	if a.isEdge() {
-		a.wg.Go(a.awaitEdge) // its row is not for gossip to make, so there is none to register in
-	} else {
-		a.wg.Go(a.registerNode)
+		a.wg.Go(a.awaitEdge)
 	}
+	a.wg.Go(a.registerNode)
 	a.wg.Go(a.retryJoin)
 	a.wg.Go(a.notifyReady)
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/debros/debros/agent/overlay"
 	"github.com/debros/debros/agent/router"
+	"github.com/debros/debros/internal/version"
 	"github.com/debros/debros/structs"
 )
 
@@ -78,12 +79,52 @@ func (a *Agent) edgeServers() (out []router.Server) {
 	return out
 }
 
+// describeEdge adds what gossip would say of this agent, and how it reaches the servers.
+func (a *Agent) describeEdge(req *structs.NodeRegisterRequest) {
+	req.Edge = &structs.EdgeNode{Version: version.Version(), Ports: map[string]int{}}
+	if p := a.overlay.Port(); p != 0 {
+		req.Edge.Ports[structs.PortOverlay] = p
+	}
+	if req.Meta == nil {
+		req.Meta = map[string]string{}
+	}
+	servers := map[structs.NodeID]bool{}
+	for _, s := range a.edgeServers() {
+		servers[s.ID] = true
+	}
+	// Of several ways the best one: a direct one counts, however many are relayed.
+	for _, p := range a.overlay.Peers() {
+		if !servers[structs.NodeID(p.ID.String())] {
+			continue
+		}
+		for _, c := range p.Conns {
+			via := "relay"
+			if !c.Relayed {
+				via = "direct " + c.Transport
+			}
+			if have := req.Meta[structs.MetaVia]; have == "" || have == "relay" || !c.Relayed && via < have {
+				req.Meta[structs.MetaVia] = via
+			}
+		}
+	}
+}
+
+// leaveEdge takes the agent's row away; the servers would find out by its silence.
+func (a *Agent) leaveEdge(ctx context.Context) error {
+	req := &structs.NodeRegisterRequest{Name: a.Config().NodeName, ID: a.node.ID(), Edge: &structs.EdgeNode{Leaves: true}}
+	var reply structs.WriteReply
+	return a.cluster.RPC(ctx, "Catalog.Register", req, &reply)
+}
+
 // awaitEdge makes an edge agent ready when it has found its first server.
 func (a *Agent) awaitEdge() {
 	for len(a.edgeServers()) == 0 {
 		if a.sleep(a.ctx, edgePoll) != nil {
 			return
 		}
+	}
+	if err := a.registerOnce(); err != nil { // so that who waits for it to be ready can make sessions
+		a.log.Debug("edge agent not registered yet", "error", err)
 	}
 	a.seenOnce.Do(func() { close(a.serverSeen) })
 }

@@ -41,6 +41,11 @@ func (a *Agent) Leave(ctx context.Context, force bool) error {
 			return err
 		}
 	}
+	if a.isEdge() {
+		if err := a.leaveEdge(ctx); err != nil && !force {
+			return err
+		}
+	}
 	if err := a.gossip.Leave(ctx); err != nil && !force {
 		return err
 	}

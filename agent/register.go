@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 const (
 	// registerInterval is how often a node tells the servers its meta again.
 	registerInterval = time.Minute
+	// edgeInterval is how often an edge agent does: nothing else tells that it lives.
+	edgeInterval = 5 * time.Second
 	// registerRetry is the pause after a failure: the cluster may have no leader yet.
 	registerRetry = time.Second
 	// registerTimeout bounds one attempt.
@@ -20,10 +23,20 @@ const (
 // registerNode keeps what gossip cannot carry (node meta, maintenance) in the nodes table: 512
 // bytes of tags have no room for it.
 func (a *Agent) registerNode() {
+	interval := registerInterval
+	if a.isEdge() {
+		interval = edgeInterval
+	}
 	for {
-		pause := registerInterval
-		if err := a.registerOnce(); err != nil {
-			a.log.Debug("node meta not registered yet", "error", err)
+		pause := interval
+		err := a.registerOnce()
+		switch {
+		case err == nil:
+		case a.isEdge() && errors.Is(err, structs.ErrConflict):
+			a.stopSoon(err) // as on the LAN, where the one that came last stops
+			return
+		default:
+			a.log.Debug("node not registered yet", "error", err)
 			pause = registerRetry
 		}
 		select {
@@ -40,6 +53,9 @@ func (a *Agent) registerOnce() error {
 	defer cancel()
 	cfg := a.Config()
 	req := &structs.NodeRegisterRequest{Name: cfg.NodeName, ID: a.node.ID(), Meta: a.meta()}
+	if a.isEdge() {
+		a.describeEdge(req)
+	}
 	var reply structs.WriteReply
 	return a.cluster.RPC(ctx, "Catalog.Register", req, &reply)
 }

@@ -73,6 +73,17 @@ func (a *Agent) Members(ctx context.Context, o *QueryOptions) ([]*Member, error)
 	return out, err
 }
 
+// MembersWAN lists the servers of every datacenter and the edge agents of this one, named node.datacenter. Their tags via ("direct" or
+// "relay"), transport and rtt_ms say how the agent, or an edge agent itself, is connected.
+func (a *Agent) MembersWAN(ctx context.Context, o *QueryOptions) ([]*Member, error) {
+	var out []*Member
+	_, _, err := a.c.get(ctx, "/v1/agent/members", o, &out, "wan", "1")
+	for _, m := range out {
+		m.fill()
+	}
+	return out, err
+}
+
 // fill takes from the tags what the agent did not spell out.
 func (m *Member) fill() {
 	for field, tag := range map[*string]string{&m.ID: "id", &m.Role: "role", &m.Datacenter: "dc", &m.Build: "build"} {

@@ -15,13 +15,17 @@ import (
 )
 
 func membersCommand() *cmd {
-	var detailed bool
+	var detailed, wan bool
 	var status string
 	return &cmd{
 		name: "members", synopsis: "List the nodes of the cluster as the agent sees them",
-		help: "The exit status is 1 when -status was given and no member has such a status.",
+		help: `-wan lists the servers of every datacenter that the overlay reaches and the edge agents of this one, and how they are connected:
+a server to the agent that is asked, an edge agent to its servers.
+
+The exit status is 1 when -status was given and no member has such a status.`,
 		flags: func(fs *flag.FlagSet) {
 			fs.BoolVar(&detailed, "detailed", false, "show all tags")
+			fs.BoolVar(&wan, "wan", false, "servers of all datacenters and edge agents")
 			fs.StringVar(&status, "status", "", "only members whose status (alive, leaving, left, failed) matches the `regular expression`")
 		},
 		run: func(ctx context.Context, c *call) error {
@@ -33,7 +37,11 @@ func membersCommand() *cmd {
 			if err != nil {
 				return err
 			}
-			all, err := client.Agent().Members(ctx, c.query())
+			list := client.Agent().Members
+			if wan {
+				list = client.Agent().MembersWAN
+			}
+			all, err := list(ctx, c.query())
 			if err != nil {
 				return err
 			}
@@ -44,7 +52,12 @@ func membersCommand() *cmd {
 				}
 			}
 			sort.Slice(shown, func(i, j int) bool { return shown[i].Name < shown[j].Name })
-			if err := c.print(shown, func() error { return membersTable(c, shown, detailed) }); err != nil {
+			if err := c.print(shown, func() error {
+				if wan && !detailed {
+					return wanTable(c, shown)
+				}
+				return membersTable(c, shown, detailed)
+			}); err != nil {
 				return err
 			}
 			if status != "" && len(shown) == 0 {
@@ -73,6 +86,14 @@ func membersTable(c *call, members []*api.Member, detailed bool) error {
 		rows = append(rows, []string{m.Name, hostPort(m), string(m.Status), m.Role, m.Build, m.Datacenter, shortID(m.ID)})
 	}
 	return c.table([]string{"Node", "Address", "Status", "Role", "Build", "DC", "ID"}, rows)
+}
+
+func wanTable(c *call, members []*api.Member) error {
+	rows := [][]string{}
+	for _, m := range members {
+		rows = append(rows, []string{m.Name, string(m.Status), m.Role, m.Datacenter, m.Build, m.Tags["via"], m.Tags["transport"], m.Tags["rtt_ms"], shortID(m.ID)})
+	}
+	return c.table([]string{"Node", "Status", "Role", "DC", "Build", "Via", "Transport", "RTT ms", "ID"}, rows)
 }
 
 func hostPort(m *api.Member) string { return net.JoinHostPort(m.Addr, strconv.Itoa(m.Port)) }

@@ -69,6 +69,10 @@ type Backend interface {
 	// that the session exists.
 	RenewSession(ctx context.Context, s *structs.Session) error
 
+	// RegisterEdge makes the row of an agent that only the overlay tells of, on the leader, or keeps it alive; leaves takes it away.
+	// KindConflict: another node has the name.
+	RegisterEdge(ctx context.Context, n structs.Node, leaves bool) (index uint64, err error)
+
 	// Datacenter is the name of this server's own datacenter.
 	Datacenter() string
 

@@ -176,6 +176,10 @@ func (b *testBackend) RenewSession(_ context.Context, s *structs.Session) error 
 	return nil
 }
 
+func (b *testBackend) RegisterEdge(context.Context, structs.Node, bool) (uint64, error) {
+	return 1, nil
+}
+
 func (b *testBackend) Datacenter() string          { return "dc1" }
 func (b *testBackend) ShutdownCh() <-chan struct{} { return b.shutdown }
 

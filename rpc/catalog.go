@@ -89,6 +89,14 @@ func (s *service) catalogRegister(ctx context.Context, c call, req *structs.Node
 	if peer := transport.PeerIdentity(ctx); peer.Verified && peer.ID != "" && peer.Role != structs.RoleServer && peer.ID != req.ID {
 		return denied("node:write", req.Name)
 	}
+	if e := req.Edge; e != nil {
+		if err := checkEdge(e); err != nil {
+			return err
+		}
+		var err error
+		rep.Index, err = s.b.RegisterEdge(ctx, structs.Node{ID: req.ID, Name: req.Name, Address: e.Address, Version: e.Version, Ports: e.Ports, Meta: req.Meta}, e.Leaves)
+		return err
+	}
 	_, have := s.b.State().NodeGet(nil, req.Name)
 	if have == nil || have.ID != req.ID {
 		return structs.Errorf(structs.KindUnavailable, "node %q is not in membership yet", clip(req.Name))
@@ -102,4 +110,21 @@ func (s *service) catalogRegister(ctx context.Context, c call, req *structs.Node
 	})
 	rep.Index = index
 	return err
+}
+
+// checkEdge bounds what goes into a row on an agent's own word.
+func checkEdge(e *structs.EdgeNode) error {
+	const portsMax = 16
+	if len(e.Ports) > portsMax {
+		return structs.Errorf(structs.KindTooLarge, "%d ports; the limit is %d", len(e.Ports), portsMax)
+	}
+	for name := range e.Ports {
+		if err := checkName("port name", name); err != nil {
+			return err
+		}
+	}
+	if err := checkName("address", e.Address); err != nil {
+		return err
+	}
+	return checkName("version", e.Version)
 }

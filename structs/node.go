@@ -54,7 +54,20 @@ type NodeRegisterRequest struct {
 	ID   NodeID
 	Name string
 	Meta map[string]string
+	// Edge is set by an agent that no gossip tells of: then the row is what it says, and alive while it says so.
+	Edge *EdgeNode `codec:",omitempty"`
 }
+
+// EdgeNode is what gossip says of other nodes.
+type EdgeNode struct {
+	Address string // the way to it, as it sees it
+	Version string
+	Ports   map[string]int
+	Leaves  bool // it takes its row away
+}
+
+// MetaVia is the key of node meta that says how an edge agent reaches the servers: "direct" or "relay", and by which transport.
+const MetaVia = "debros-via"
 
 // NodeRequest writes the nodes table (CommandNode): the leader's reconciler proposes upsert and
 // delete, Catalog.Register proposes meta. An upsert without Meta keeps the row's. A node that becomes

@@ -24,6 +24,9 @@ type Role string
 const (
 	RoleServer Role = "server" // votes in Raft, holds the state
 	RoleClient Role = "client" // forwards to servers
+	// RoleEdge is a client without a way to the servers but the overlay. It is a role in the nodes table only; everywhere else it is
+	// a client.
+	RoleEdge Role = "edge"
 )
 
 // Build-time versions of formats. A leader gates new command types on the lowest one in the cluster.

@@ -18,7 +18,7 @@ func agentRoutes() []route {
 		},
 		{
 			method: "GET", pattern: p + "members", handle: agentMembers, errors: textErrors,
-			doc: "List the nodes as this agent's gossip sees them now.", params: "`wan` servers only, named node.datacenter",
+			doc: "List the nodes as this agent's gossip sees them now.", params: "`wan` the servers of every datacenter and the edge agents of this one, named node.datacenter; their tags `via`, `transport` and `rtt_ms` say how this agent, or an edge agent itself, is connected",
 			reply: "a list of members; `Status` is 1 alive, 2 leaving, 3 left, 4 failed",
 		},
 		{
@@ -113,16 +113,19 @@ func agentMembers(c *call) error {
 	if err := c.noFilter(); err != nil {
 		return err
 	}
-	members := c.h.b.Members()
+	members, wan := c.h.b.Members(), c.flag("wan")
+	if wan {
+		var err error
+		if members, err = c.h.b.MembersWAN(c.r.Context()); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(members, func(a, b structs.Member) int { return strings.Compare(a.Name, b.Name) })
 	out := make([]structs.AgentMember, 0, len(members))
 	for _, m := range members {
 		am := member(m)
-		if c.flag("wan") {
-			if m.Role != structs.RoleServer {
-				continue
-			}
-			am.Name += "." + m.Datacenter
+		if wan {
+			am.Name += "." + m.Datacenter // as Consul names them
 		}
 		out = append(out, am)
 	}

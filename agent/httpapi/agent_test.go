@@ -34,7 +34,8 @@ func TestAgentRoutes(t *testing.T) {
 	}
 	s.h.b = s.b
 	s.want(200, `"Name":"c1","Addr":"10.0.0.2","Port":7946,"Tags":null,"Status":4`, "GET", "/v1/agent/members?segment=", "")
-	s.want(200, `[{"Name":"s1.dc1"`, "GET", "/v1/agent/members?wan=1", "")
+	s.want(200, `[{"Name":"e1.dc1","Addr":"","Port":0,"Tags":{"via":"relay"},"Status":4`, "GET", "/v1/agent/members?wan=1", "")
+	s.want(200, `{"Name":"s1.dc1"`, "GET", "/v1/agent/members?wan=1", "")
 	s.want(200, `"Expect":3`, "GET", "/v1/agent/members", "")
 	s.want(501, "filter", "GET", "/v1/agent/members?filter=Name==x", "")
 	s.wantJSON(200, `{"Joined":1}`, "PUT", "/v1/agent/join/10.0.0.9:7946", "")

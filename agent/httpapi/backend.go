@@ -35,6 +35,9 @@ type Local interface {
 	Self() Self
 	// Members are the debros nodes as gossip sees them now, this one included.
 	Members() []structs.Member
+	// MembersWAN are the servers of every datacenter that is reached by the overlay, and the edge agents of this one. Tags say how:
+	// via (direct or relay), transport, rtt_ms where this agent is connected to it.
+	MembersWAN(ctx context.Context) ([]structs.Member, error)
 	// Join contacts the addresses (host or host:port) and returns how many answered. wan asks for the
 	// pool between datacenters.
 	Join(ctx context.Context, addrs []string, wan bool) (n int, err error)

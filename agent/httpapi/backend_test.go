@@ -137,8 +137,11 @@ func (c *cluster) LeaderInfo() (bool, time.Duration)                    { return
 func (c *cluster) Raft() rpc.RaftOps                                    { return raftOps{c} }
 func (c *cluster) Limits() rpc.Limits                                   { return rpc.Limits{} }
 func (c *cluster) RenewSession(context.Context, *structs.Session) error { return nil }
-func (c *cluster) Datacenter() string                                   { return "dc1" }
-func (c *cluster) ShutdownCh() <-chan struct{}                          { return c.stop }
+func (c *cluster) RegisterEdge(context.Context, structs.Node, bool) (uint64, error) {
+	return 1, nil
+}
+func (c *cluster) Datacenter() string          { return "dc1" }
+func (c *cluster) ShutdownCh() <-chan struct{} { return c.stop }
 
 // agent adapts the cluster to Backend: the Authorize of rpc.Backend is another.
 type agent struct{ *cluster }
@@ -220,6 +223,10 @@ func (a agent) Self() Self {
 		Member: a.Members()[0], Stats: map[string]map[string]string{"raft": {"state": "Leader"}},
 		Meta: map[string]string{"rack": "r1"},
 	}
+}
+
+func (a agent) MembersWAN(context.Context) ([]structs.Member, error) {
+	return []structs.Member{a.Members()[0], {ID: "12D3KooWedge", Name: "e1", Role: structs.RoleEdge, Status: structs.MemberFailed, Datacenter: "dc1", Tags: map[string]string{"via": "relay"}}}, nil
 }
 
 func (a agent) Members() []structs.Member {

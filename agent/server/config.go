@@ -56,6 +56,9 @@ type Config struct {
 	// TombstoneTTL is how long deletions are remembered for blocking prefix queries; 0 = 15 min.
 	TombstoneTTL time.Duration
 
+	// EdgeFailAfter is how long an edge agent may be silent; 0 = 20 s.
+	EdgeFailAfter time.Duration
+
 	// VerifyInterval is how often the leader has all servers compare their states; 0 = only when it is asked to.
 	VerifyInterval time.Duration
 
@@ -135,6 +138,7 @@ func (c *Config) check() error {
 	setDefault(&c.trailingBytes, trailingBytesMax)
 	setDefault(&c.HoldTimeout, holdTimeoutDefault)
 	setDefault(&c.ReconcileInterval, reconcileIntervalDefault)
+	setDefault(&c.EdgeFailAfter, edgeFailAfter)
 	setDefault(&c.TombstoneTTL, tombstoneTTLDefault)
 	if c.statfs == nil {
 		c.statfs = statfs

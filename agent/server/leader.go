@@ -68,6 +68,7 @@ func (s *Server) lead(ctx context.Context) {
 	// No clock of an earlier office may go on: another leader renewed sessions meanwhile.
 	s.ttl.clear()
 	defer s.ttl.clear()
+	s.edges.begin(time.Now())
 	s.strangers.clear()
 	defer s.strangers.clear()
 	defer s.leadingTerm.Store(0)
@@ -105,6 +106,7 @@ func (s *Server) lead(ctx context.Context) {
 		case <-second.C:
 			s.armSessions()
 			s.trimStreams(ctx)
+			s.checkEdges(ctx)
 			if !reconciled {
 				reconciled = s.reconcileAll(ctx)
 			}

@@ -54,7 +54,7 @@ func (s *Server) reconcileAll(ctx context.Context) (done bool) {
 	s.strangers.keepOnly(func(id structs.NodeID) bool { return ids[id] })
 	_, nodes := s.store.NodeList(nil)
 	for _, n := range nodes {
-		if !seen[n.Name] && s.gone.mayDrop(n.ID, time.Now()) {
+		if n.Role != structs.RoleEdge && !seen[n.Name] && s.gone.mayDrop(n.ID, time.Now()) {
 			s.log.Info("node is gone from membership", "node", n.Name, "id", n.ID)
 			if _, ok := s.leaderApply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n}); ok {
 				s.gone.forget(n.ID)

@@ -45,6 +45,7 @@ type Server struct {
 	raft      *raft.Raft
 	running   atomic.Pointer[raft.Raft] // the same, for what raft itself calls while it starts
 	gone      goneBook
+	edges     edgeBook
 	trans     *pipelineTransport
 	logs      *logStore // nil in memory
 	guard     *logGuard

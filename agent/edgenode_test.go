@@ -1,0 +1,114 @@
+package agent_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/debros/debros/agent/agenttest"
+	"github.com/debros/debros/agent/server"
+	"github.com/debros/debros/api"
+	"github.com/debros/debros/structs"
+)
+
+// edgeCluster is three servers that hold a silent edge agent for failed soon.
+func edgeCluster(t *testing.T) *agenttest.C {
+	t.Helper()
+	return agenttest.Cluster(t, 3, 0, overlayOn, func(s *agenttest.Spec) {
+		s.Adjust = func(c *server.Config) { c.EdgeFailAfter = 8 * time.Second }
+	})
+}
+
+// nodeOf is a node's row as the leader has it, nil for none.
+func nodeOf(t *testing.T, c *agenttest.C, name string) *api.Node {
+	t.Helper()
+	nodes, _, err := c.Leader().API.Catalog().Nodes(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes {
+		if n.Node == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// An edge agent is a node like others: its sessions live while it does, over a change of leader and its own restart, and end with it.
+func TestSessionsOfAnEdgeAgentLiveAsLongAsIt(t *testing.T) {
+	c := edgeCluster(t)
+	edge := agenttest.Start(t, edgeSpec(c.Key, c.Leader()))
+	if err := edge.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id, _, err := edge.API.Session().Create(t.Context(), &api.SessionEntry{LockDelay: api.NoLockDelay}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv := edge.API.KV()
+	if ok, _, err := kv.Acquire(t.Context(), &api.KVPair{Key: "lock", Session: id}, nil); err != nil || !ok {
+		t.Fatalf("acquire: %v, %v", ok, err)
+	}
+	n := nodeOf(t, c, "edge")
+	if n == nil || n.Role != "edge" || n.Status != "alive" || n.Meta["debros-via"] == "" {
+		t.Fatalf("its row: %+v", n)
+	}
+	holds := func() bool {
+		p, _, err := c.Leader().API.KV().Get(t.Context(), "lock", nil)
+		return err == nil && p != nil && p.Session == id
+	}
+	// Longer than it may be silent, under two leaders.
+	old := c.Leader()
+	old.Kill()
+	c.Drop(old)
+	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		if nodeOf(t, c, "edge").Status != "alive" {
+			t.Fatal("an edge agent that lives counts as failed")
+		}
+	}
+	if !holds() {
+		t.Fatal("its session ended while it lived")
+	}
+	edge.Kill()
+	agenttest.Eventually(t, "a dead edge agent to count as failed", func() bool { return nodeOf(t, c, "edge").Status == "failed" })
+	if holds() {
+		t.Error("a dead edge agent holds its lock")
+	}
+}
+
+func TestAnEdgeAgentThatLeavesIsForgottenAndNamesAreNotTakenOver(t *testing.T) {
+	c := edgeCluster(t)
+	edge := agenttest.Start(t, edgeSpec(c.Key, c.Leader()))
+	if err := edge.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	agenttest.Eventually(t, "its row", func() bool { return nodeOf(t, c, "edge") != nil })
+	for _, name := range []string{"edge", c.Leader().Spec.Name} { // of another edge agent, and of a node of the LAN
+		spec := edgeSpec(c.Key, c.Leader())
+		spec.Name = name
+		second := agenttest.Start(t, spec)
+		select {
+		case <-second.Done():
+			if err := second.Err(); !errors.Is(err, structs.ErrConflict) {
+				t.Errorf("an agent with the name of %s stopped with %v", name, err)
+			}
+		case <-time.After(agenttest.Patience):
+			t.Errorf("a second agent of the name %s goes on", name)
+		}
+	}
+	wan, err := c.Follower().API.Agent().MembersWAN(t.Context(), nil)
+	if err != nil || len(wan) != 4 {
+		t.Fatalf("%v, %v", wan, err)
+	}
+	for _, m := range wan {
+		if m.Name == "edge.dc1" && (m.Role != "edge" || m.Tags["via"] != "direct" || m.Tags["transport"] == "") {
+			t.Errorf("%+v", m)
+		}
+	}
+	if err := edge.Leave(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if n := nodeOf(t, c, "edge"); n != nil {
+		t.Errorf("it left, and has the row %+v", n)
+	}
+}
