@@ -16,8 +16,10 @@ import (
 	"github.com/debros/debros/structs"
 )
 
-// peerAddr begins the address of a server that is reached by its peer id, over the overlay.
-const peerAddr = "p2p/"
+// peerPrefix begins the address of a server that is reached by its peer id, over the overlay: p2p/<datacenter>/<id>.
+const peerPrefix = "p2p/"
+
+func peerAddr(datacenter string, p peer.ID) string { return peerPrefix + datacenter + "/" + p.String() }
 
 // edgePoll is how often an edge agent that waits for its first server looks for one.
 const edgePoll = 50 * time.Millisecond
@@ -58,23 +60,24 @@ func (a *Agent) serveRPCStreams() error {
 
 // dialRPC opens a connection to a server, by TCP or by peer id.
 func (a *Agent) dialRPC(ctx context.Context, addr string) (net.Conn, error) {
-	text, byPeer := strings.CutPrefix(addr, peerAddr)
+	text, byPeer := strings.CutPrefix(addr, peerPrefix)
 	if !byPeer {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", addr)
 	}
+	datacenter, text, _ := strings.Cut(text, "/")
 	id, err := peer.Decode(text)
 	if err != nil {
 		return nil, fmt.Errorf("peer id %q: %w", text, err)
 	}
-	return a.overlay.Dial(ctx, id, protoRPC(a.Config().Datacenter))
+	return a.overlay.Dial(ctx, id, protoRPC(datacenter))
 }
 
 // edgeServers are the servers of this datacenter among the connected members.
 func (a *Agent) edgeServers() (out []router.Server) {
 	dc := a.Config().Datacenter
 	for _, p := range a.overlay.MembersWith(protoRPC(dc)) {
-		out = append(out, router.Server{ID: structs.NodeID(p.String()), Addr: peerAddr + p.String(), Datacenter: dc})
+		out = append(out, router.Server{ID: structs.NodeID(p.String()), Addr: peerAddr(dc, p), Datacenter: dc})
 	}
 	return out
 }

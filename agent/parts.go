@@ -136,6 +136,9 @@ func (a *Agent) serverConfig() server.Config {
 		},
 		Limits: a.rpcLimits(), Logger: a.log, WALMetrics: a.telemetry.WAL(),
 	}
+	if a.overlay != nil {
+		c.Abroad = abroad{a}
+	}
 	if a.opts.Server != nil {
 		a.opts.Server(&c)
 	}

@@ -76,6 +76,9 @@ type Backend interface {
 	// Datacenter is the name of this server's own datacenter.
 	Datacenter() string
 
+	// Datacenters are the names of others that are reached now.
+	Datacenters() []string
+
 	// ShutdownCh is closed when the server begins to stop: blocked queries end with KindUnavailable.
 	ShutdownCh() <-chan struct{}
 }

@@ -180,6 +180,8 @@ func (b *testBackend) RegisterEdge(context.Context, structs.Node, bool) (uint64,
 	return 1, nil
 }
 
+func (b *testBackend) Datacenters() []string { return []string{"dc0"} }
+
 func (b *testBackend) Datacenter() string          { return "dc1" }
 func (b *testBackend) ShutdownCh() <-chan struct{} { return b.shutdown }
 

@@ -59,7 +59,7 @@ func (s *service) catalogNode(ctx context.Context, c call, req *structs.NodeList
 func (s *service) catalogDatacenters(ctx context.Context, _ call, req *structs.QueryRequest, rep *structs.DatacentersReply) error {
 	return s.query(ctx, &req.QueryOptions, &rep.QueryMeta, func(ws memdb.WatchSet) (idx uint64, found bool) {
 		idx, all := s.b.State().NodeList(ws)
-		names := []string{s.b.Datacenter()}
+		names := append([]string{s.b.Datacenter()}, s.b.Datacenters()...)
 		for _, n := range all {
 			if n.Datacenter != "" {
 				names = append(names, n.Datacenter)
@@ -86,7 +86,7 @@ func (s *service) catalogRegister(ctx context.Context, c call, req *structs.Node
 	if err := checkMeta(req.Meta); err != nil {
 		return err
 	}
-	if peer := transport.PeerIdentity(ctx); peer.Verified && peer.ID != "" && peer.Role != structs.RoleServer && peer.ID != req.ID {
+	if peer := transport.PeerIdentity(ctx); peer.Verified && peer.ID != "" && (peer.Role != structs.RoleServer || peer.Datacenter != s.b.Datacenter()) && peer.ID != req.ID {
 		return denied("node:write", req.Name)
 	}
 	if e := req.Edge; e != nil {

@@ -140,6 +140,7 @@ func (c *cluster) RenewSession(context.Context, *structs.Session) error { return
 func (c *cluster) RegisterEdge(context.Context, structs.Node, bool) (uint64, error) {
 	return 1, nil
 }
+func (c *cluster) Datacenters() []string       { return nil }
 func (c *cluster) Datacenter() string          { return "dc1" }
 func (c *cluster) ShutdownCh() <-chan struct{} { return c.stop }
 

@@ -116,6 +116,9 @@ func (o *Overlay) Providers(ctx context.Context, offer string, limit int) ([]pee
 	return o.table.providers(ctx, offer, min(max(limit, 1), providersMax))
 }
 
+// Reach connects to a member whose addresses are known, as Providers gives them, unless it is connected. It is not kept.
+func (o *Overlay) Reach(ctx context.Context, info peer.AddrInfo) error { return o.connect(ctx, info) }
+
 // Put keeps data in the table under /debros/<this peer>/<name>, signed by this node, for life (at most
 // a day), and returns the key.
 func (o *Overlay) Put(ctx context.Context, name string, data []byte, life time.Duration) (string, error) {

@@ -87,7 +87,7 @@ func (s *Server) apply(ctx context.Context, t structs.CommandType, body any) (an
 
 // Forward implements rpc.Backend.
 func (s *Server) Forward(ctx context.Context, method string, to rpc.ForwardTo, req, reply any) (bool, error) {
-	return s.forward(ctx, to, func(ctx context.Context, addr string) error {
+	return s.forward(ctx, to, req, func(ctx context.Context, addr string) error {
 		return s.pool.Call(ctx, addr, method, req, reply)
 	})
 }
@@ -95,7 +95,7 @@ func (s *Server) Forward(ctx context.Context, method string, to rpc.ForwardTo, r
 // ForwardStream implements rpc.Backend.
 func (s *Server) ForwardStream(ctx context.Context, method string, to rpc.ForwardTo, req any, in io.Reader, out io.Writer) (bool, error) {
 	touched := &touch{in: in, out: out}
-	return s.forward(ctx, to, func(ctx context.Context, addr string) error {
+	return s.forward(ctx, to, req, func(ctx context.Context, addr string) error {
 		err := s.pool.Stream(ctx, addr, method, req, touched.reader(), touched.writer())
 		if err != nil && touched.yes.Load() {
 			return &usedStream{err}
@@ -106,10 +106,9 @@ func (s *Server) ForwardStream(ctx context.Context, method string, to rpc.Forwar
 
 // forward finds the leader and calls it, within the hold time. Only answers that say "nothing was
 // written" are tried again.
-func (s *Server) forward(ctx context.Context, to rpc.ForwardTo, call func(context.Context, string) error) (bool, error) {
+func (s *Server) forward(ctx context.Context, to rpc.ForwardTo, req any, call func(context.Context, string) error) (bool, error) {
 	if to.Datacenter != "" && to.Datacenter != s.cfg.Datacenter {
-		return true, structs.Errorf(structs.KindNoPath, "No path to datacenter").
-			WithHint("this agent's datacenter is %s, and %q is not reached from here: ask an agent of that one, or leave the datacenter out", s.cfg.Datacenter, to.Datacenter)
+		return true, s.forwardAbroad(ctx, to, req, call)
 	}
 	if !to.Leader || s.IsLeader() {
 		return false, nil

@@ -71,6 +71,9 @@ type Config struct {
 	// AutopilotInterval is how often servers are examined; 0 = autopilot's own 10 s / 2 s.
 	AutopilotInterval time.Duration
 
+	// Abroad reaches other datacenters; nil: none.
+	Abroad Abroad
+
 	Limits rpc.Limits
 	Logger *slog.Logger
 	// WALMetrics receives raft-wal's figures; nil = nowhere.
