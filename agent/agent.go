@@ -109,6 +109,9 @@ func (a *Agent) Start() (err error) {
 	defer func() {
 		if err != nil {
 			a.stop(err)
+			if a.err != nil && !errors.Is(a.err, err) {
+				err = a.err // the agent was being stopped already, and that is why a step failed
+			}
 		}
 	}()
 	if a.telemetry, err = telemetry.Process(); err != nil {

@@ -105,6 +105,10 @@ func (g *Gossip) pump() {
 			if e, ok := g.translate(e); ok {
 				q.add(e)
 			}
+			select {
+			case g.saveCh <- struct{}{}:
+			default:
+			}
 		case e := <-g.conflictCh:
 			q.add(e)
 		case out <- head:

@@ -46,6 +46,7 @@ type Gossip struct {
 	serfCh       chan serf.Event
 	suspectCh    chan suspicion
 	conflictCh   chan Event
+	saveCh       chan struct{} // capacity 1: members changed
 	events       chan Event
 
 	// counters; the same are in metrics as gossip.…
@@ -80,7 +81,7 @@ func Start(cfg Config) (*Gossip, error) {
 	g := &Gossip{
 		cfg: cfg, log: cfg.Logger, keyring: keyring, roster: newRoster(),
 		serfCh: make(chan serf.Event, serfChCap), suspectCh: make(chan suspicion, suspectCap),
-		conflictCh: make(chan Event), events: make(chan Event), done: make(chan struct{}),
+		conflictCh: make(chan Event), saveCh: make(chan struct{}, 1), events: make(chan Event), done: make(chan struct{}),
 	}
 	g.close = sync.OnceValue(g.shutdown)
 	sc, err := g.serfConfig(tags)
@@ -89,7 +90,13 @@ func Start(cfg Config) (*Gossip, error) {
 	}
 	var previous []string
 	if cfg.SnapshotPath != "" {
-		if previous = previousNodes(cfg.SnapshotPath, cfg.Name, cfg.RejoinAfterLeave); len(previous) > 0 {
+		previous = previousNodes(cfg.SnapshotPath, cfg.Name, cfg.RejoinAfterLeave)
+		for _, saved := range readSaved(g.savedFile(), cfg.Name) {
+			if !slices.Contains(previous, saved) {
+				previous = append(previous, saved)
+			}
+		}
+		if len(previous) > 0 {
 			g.joining.Add(1) // until rejoin ends
 		}
 	}
@@ -110,6 +117,9 @@ func (g *Gossip) begin(bindPort int, previous []string) {
 	g.wg.Go(g.doubt)
 	if g.keyring != nil && g.cfg.KeyringFile != "" {
 		g.wg.Go(g.keepKeyring)
+	}
+	if g.cfg.SnapshotPath != "" {
+		g.wg.Go(g.save)
 	}
 	if len(previous) > 0 {
 		g.wg.Go(func() { g.rejoin(previous) })

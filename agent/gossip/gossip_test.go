@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -416,6 +417,37 @@ func TestRejoinGoesOnUntilSomebodyAnswers(t *testing.T) {
 	a = start(t, ca)
 	eventuallyStatus(t, a, "b", structs.MemberAlive)
 	eventuallyStatus(t, b, "a", structs.MemberAlive)
+}
+
+// serf keeps the last lines of its snapshot in a buffer until something else happens: after SIGKILL they are lost.
+func TestANodeThatWasKilledSoonAfterItJoinedRejoins(t *testing.T) {
+	t.Parallel()
+	a := start(t, quick("a"))
+	cb := quick("b")
+	cb.SnapshotPath = filepath.Join(t.TempDir(), "serf", "local.snapshot")
+	b, err := Start(cb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	join(t, b, a)
+	eventuallyStatus(t, b, "a", structs.MemberAlive)
+	eventually(t, "the members are saved", func() bool { return len(readSaved(b.savedFile(), "b")) == 1 })
+	if err := b.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(cb.SnapshotPath); err != nil {
+		t.Fatal(err)
+	}
+	b = start(t, cb)
+	eventuallyStatus(t, a, "b", structs.MemberAlive)
+	eventuallyStatus(t, b, "a", structs.MemberAlive)
+	eventually(t, "the members are saved again", func() bool { return len(readSaved(b.savedFile(), "b")) == 1 })
+	if err := b.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := readSaved(b.savedFile(), "b"); left != nil {
+		t.Errorf("it left, and would come back to %v", left)
+	}
 }
 
 func TestUserEventsPassThrough(t *testing.T) {

@@ -96,6 +96,7 @@ func (g *Gossip) Leave(ctx context.Context) error {
 	if err := g.background(ctx, g.serf.Leave); err != nil {
 		return fmt.Errorf("leave the gossip pool: %w", err)
 	}
+	g.forgetSaved()
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"testing"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/debros/debros/structs"
 )
 
@@ -75,7 +77,8 @@ func TestUploadEndsWithItsLeader(t *testing.T) {
 		}
 		return false
 	})
-	if err := leader.raft.LeadershipTransfer().Error(); err != nil {
+	// A busy machine may have taken the office from it already, which is as good.
+	if err := leader.raft.LeadershipTransfer().Error(); err != nil && !errors.Is(err, raft.ErrNotLeader) {
 		t.Fatal(err)
 	}
 	if err := <-done; err == nil {
