@@ -83,6 +83,9 @@ func (c *conn) configure(o Options) error {
 	if err := c.Authorizer(c.authorize); err != nil {
 		return err
 	}
+	if err := defineTextFunctions(c.Conn); err != nil {
+		return err
+	}
 	var pragmas strings.Builder
 	// First of all: another connection that closes, or recovers the log, may hold the file for a moment.
 	pragmas.WriteString("PRAGMA busy_timeout=5000;")

@@ -85,6 +85,45 @@ func (c Call) ArgInt64() int64 {
 	return lib.Xsqlite3_value_int64(c.tls, *(*uintptr)(ptr(c.arg)))
 }
 
+// value is the argument at a place, from 0.
+func (c Call) value(i int) uintptr {
+	return *(*uintptr)(ptr(c.arg + uintptr(i)*unsafe.Sizeof(uintptr(0))))
+}
+
+// IsNull reports whether an argument is NULL.
+func (c Call) IsNull(i int) bool {
+	return lib.Xsqlite3_value_type(c.tls, c.value(i)) == lib.SQLITE_NULL
+}
+
+// IsBlob reports whether an argument is a blob.
+func (c Call) IsBlob(i int) bool {
+	return lib.Xsqlite3_value_type(c.tls, c.value(i)) == lib.SQLITE_BLOB
+}
+
+// Text is an argument as text, or the bytes of a blob. They are SQLite's, and valid until f returns.
+func (c Call) Text(i int) []byte {
+	p := lib.Xsqlite3_value_text(c.tls, c.value(i))
+	n := lib.Xsqlite3_value_bytes(c.tls, c.value(i))
+	if p == 0 || n == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(ptr(p)), n)
+}
+
+// TextOf returns a text of n bytes that fill writes.
+func (c Call) TextOf(n int, fill func([]byte)) {
+	p := lib.Xsqlite3_malloc64(c.tls, lib.Tsqlite3_uint64(n)+1)
+	if p == 0 {
+		lib.Xsqlite3_result_error_nomem(c.tls, c.ctx)
+		return
+	}
+	b := unsafe.Slice((*byte)(ptr(p)), n+1)
+	fill(b[:n])
+	b[n] = 0
+	f := lib.Xsqlite3_free
+	lib.Xsqlite3_result_text(c.tls, c.ctx, p, int32(n), fp(f))
+}
+
 // Int64 returns an integer.
 func (c Call) Int64(v int64) { lib.Xsqlite3_result_int64(c.tls, c.ctx, v) }
 
@@ -105,6 +144,15 @@ func (c Call) Blob(n int, fill func([]byte)) {
 
 // Func defines a function that SQL may also call from defaults, triggers and views.
 func (c *Conn) Func(name string, args int32, f func(Call)) error {
+	return c.define(name, args, lib.SQLITE_UTF8|lib.SQLITE_INNOCUOUS, f)
+}
+
+// PureFunc is Func for a function that gives the same for the same arguments for ever: indexes and generated columns may use it.
+func (c *Conn) PureFunc(name string, args int32, f func(Call)) error {
+	return c.define(name, args, lib.SQLITE_UTF8|lib.SQLITE_INNOCUOUS|lib.SQLITE_DETERMINISTIC, f)
+}
+
+func (c *Conn) define(name string, args, flags int32, f func(Call)) error {
 	z, err := libc.CString(name)
 	if err != nil {
 		return &Error{Code: lib.SQLITE_NOMEM, Message: "out of memory", Offset: -1}
@@ -112,7 +160,7 @@ func (c *Conn) Func(name string, args int32, f func(Call)) error {
 	defer libc.Xfree(c.tls, z)
 	cb := func(tls *libc.TLS, ctx uintptr, _ int32, argv uintptr) { f(Call{tls, ctx, argv}) }
 	c.keep = append(c.keep, cb)
-	return c.check(lib.Xsqlite3_create_function_v2(c.tls, c.db, z, args, lib.SQLITE_UTF8|lib.SQLITE_INNOCUOUS, 0, fp(cb), 0, 0, 0))
+	return c.check(lib.Xsqlite3_create_function_v2(c.tls, c.db, z, args, flags, 0, fp(cb), 0, 0, 0))
 }
 
 // UTC makes local time UTC for every connection of the process, whatever TZ says.
