@@ -165,3 +165,27 @@ func (s *scene) raft(servers []*process) []raftServer {
 	}
 	return nil
 }
+
+// TestAgentsOfOneSegmentFindEachOtherByMDNS: nobody told them of each other, by gossip or bootstrap.
+func TestAgentsOfOneSegmentFindEachOtherByMDNS(t *testing.T) {
+	needNamespaces(t)
+	s := newScene(t)
+	var list []*process
+	for i := 1; i <= 2; i++ {
+		name, addr := fmt.Sprint("m", i), fmt.Sprint("192.168.7.", i)
+		s.add(name)
+		s.plug(name, addr)
+		s.in(name, "ip route add 224.0.0.0/4 dev eth0")
+		list = append(list, s.agent(name, "-bind="+addr, "-config-file="+s.config(name, "overlay {\n mdns = true\n}")))
+	}
+	a, b := list[0], list[1]
+	id := b.peerID()
+	start := time.Now()
+	for a.via(id) != "direct" {
+		if time.Since(start) > patience {
+			t.Fatalf("%s does not find %s by mDNS", a.name, b.name)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	t.Logf("found after %s", time.Since(start).Round(10*time.Millisecond))
+}
