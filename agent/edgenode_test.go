@@ -112,3 +112,19 @@ func TestAnEdgeAgentThatLeavesIsForgottenAndNamesAreNotTakenOver(t *testing.T) {
 		t.Errorf("it left, and has the row %+v", n)
 	}
 }
+
+// An edge agent may be told any member: it finds the servers of its datacenter by itself.
+func TestAnEdgeAgentFindsItsServersByAMemberThatIsNone(t *testing.T) {
+	c := agenttest.Cluster(t, 1, 0, overlayOn)
+	first := agenttest.Start(t, edgeSpec(c.Key, c.Leader()))
+	if err := first.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	spec := edgeSpec(c.Key, first)
+	spec.Name = "edge2"
+	second := agenttest.Start(t, spec)
+	if err := second.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, second, "k", "by way of another edge agent")
+}
