@@ -142,8 +142,8 @@ data: {"seq":5,"topic":"news","id":"5","data":""}`
 	if got := read(ask(t, n, "GET", "/v1/pubsub/messages/news?from=1", accept, ""), 4); got != "event: begin\ndata: {\"control\":\"begin\",\"next\":5}\n"+later {
 		t.Errorf("resumed: %s", got)
 	}
-	// Over JSON, a read waits for the next one: an old index does not, there is nothing though.
-	b, err := io.ReadAll(ask(t, n, "GET", "/v1/pubsub/messages/news?from=6&index=1&wait=1m", nil, "").Body)
+	// Over JSON, a read waits for the next message, for as long as it says.
+	b, err := io.ReadAll(ask(t, n, "GET", "/v1/pubsub/messages/news?from=6&index=1&wait=200ms", nil, "").Body)
 	if err != nil || !strings.Contains(string(b), `"messages":[],"next":6,"last_seq":5`) {
 		t.Errorf("nothing yet: %s %v", b, err)
 	}

@@ -170,7 +170,10 @@ func (s *service) streamRead(ctx context.Context, c call, req *structs.StreamRea
 		idx, rep.Stream, rep.Messages, rep.Next, rep.Lost = st.StreamRead(ws, c.ns, req.Name, state.StreamRange{
 			From: from, Since: req.Since, Filter: filter, Limit: limit, BytesMax: structs.StreamReadBytesMax,
 		})
-		return idx, len(rep.Messages) > 0
+		if ws != nil && rep.Stream != nil && !missing && len(rep.Messages) == 0 && rep.Next > rep.Stream.LastSeq {
+			return min(idx, req.Index), false // messages that the filter leaves out are no news
+		}
+		return idx, true
 	})
 	switch {
 	case err != nil:

@@ -81,13 +81,14 @@ func TestAReadOfAStreamWaitsForAMessageThatMatches(t *testing.T) {
 	if len(first.Messages) != 0 || first.Next != 1 {
 		t.Fatalf("%+v", first)
 	}
+	publish("news.a") // before it waits, and while
 	got := make(chan *structs.StreamReadReply, 1)
 	req.Index, req.Wait = first.Index, time.Minute
 	go func() { got <- mustAsk[structs.StreamReadReply](t, b, "Stream.Read", req) }()
 	publish("news.a")
 	publish("news.b")
 	rep := <-got
-	if len(rep.Messages) != 1 || rep.Messages[0].Seq != 2 || rep.Next != 3 {
+	if len(rep.Messages) != 1 || rep.Messages[0].Seq != 3 || rep.Next != 4 {
 		t.Fatalf("%+v", rep)
 	}
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -87,7 +88,7 @@ func health(c *call) error {
 // measure runs a check; there is false for a part that this agent does not have.
 func (h healthCheck) measure(ctx context.Context, c *call) (r structs.HealthCheck, there bool) {
 	start := time.Now()
-	err := h.run(ctx, c)
+	err := h.safely(ctx, c)
 	r = structs.HealthCheck{Name: h.name, OK: err == nil, Needed: h.needed, Millis: millis(time.Since(start))}
 	switch {
 	case err == nil:
@@ -99,6 +100,17 @@ func (h healthCheck) measure(ctx context.Context, c *call) (r structs.HealthChec
 		r.Error = structs.AsError(err).Message
 	}
 	return r, true
+}
+
+// safely keeps a check that panics, in a goroutine of its own, from ending the agent.
+func (h healthCheck) safely(ctx context.Context, c *call) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.h.log.Error("a health check panicked", "check", h.name, "panic", p, "stack", string(debug.Stack()))
+			err = structs.Errorf(structs.KindInternal, "the check failed inside the agent; its log says how")
+		}
+	}()
+	return h.run(ctx, c)
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
