@@ -57,7 +57,7 @@ var layout = map[string][]string{
 
 	"api":           {},
 	"api/sqldriver": {"api"},
-	"client":        {"api", "internal/via"},
+	"client":        {"api", "internal/via", "structs"},
 	"command": {"agent", "agent/config", "agent/server", "api", "command/sqlrun", "command/sqlshell", "internal/sqltext",
 		"internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "internal/via", "state/archive", "state/fsm", "structs"},
 	"command/sqlrun":   {"api", "internal/sqltext"},

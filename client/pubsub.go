@@ -3,11 +3,12 @@ package client
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/debros/debros/structs"
 )
 
 // MessageHandler is called for each message, one at a time for each subscription. An error is counted and logged, and stops nothing.
@@ -29,13 +30,6 @@ type PubSubClient interface {
 
 type pubsub struct{ c *client }
 
-var (
-	topicForm   = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,15}$`)
-	patternForm = regexp.MustCompile(`^(([A-Za-z0-9_-]+|\*)\.){0,15}([A-Za-z0-9_-]+|\*|>)$`)
-)
-
-const topicBytesMax = 255
-
 // Subscribe implements PubSubClient.
 func (p pubsub) Subscribe(ctx context.Context, topic string, handler MessageHandler) error {
 	switch _, err := p.c.current(); {
@@ -43,7 +37,7 @@ func (p pubsub) Subscribe(ctx context.Context, topic string, handler MessageHand
 		return err
 	case handler == nil:
 		return fmt.Errorf("subscribe to %s: no handler", topic)
-	case !patternForm.MatchString(topic) || len(topic) > topicBytesMax:
+	case !structs.ValidTopicPattern(topic):
 		return fmt.Errorf("subscribe: %q is no pattern of topics", topic)
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -57,7 +51,7 @@ func (p pubsub) Publish(ctx context.Context, topic string, data []byte) error {
 	switch _, err := p.c.current(); {
 	case err != nil:
 		return err
-	case !topicForm.MatchString(topic) || len(topic) > topicBytesMax:
+	case !structs.ValidTopic(topic):
 		return fmt.Errorf("publish: %q is no topic", topic)
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -164,27 +158,9 @@ func (b *bus) publish(topic string, data []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for pattern, s := range b.subs {
-		if matches(pattern, topic) {
+		if structs.TopicMatches(pattern, topic) {
 			s.put(message{topic, slices.Clone(data)})
 		}
-	}
-}
-
-// matches: * is one token, > at the end one or more.
-func matches(pattern, topic string) bool {
-	for {
-		want, patternRest, patternMore := strings.Cut(pattern, ".")
-		if want == ">" {
-			return true
-		}
-		got, topicRest, topicMore := strings.Cut(topic, ".")
-		if want != "*" && want != got || patternMore != topicMore {
-			return false
-		}
-		if !patternMore {
-			return true
-		}
-		pattern, topic = patternRest, topicRest
 	}
 }
 
