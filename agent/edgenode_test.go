@@ -49,10 +49,10 @@ func TestSessionsOfAnEdgeAgentLiveAsLongAsIt(t *testing.T) {
 	if ok, _, err := kv.Acquire(t.Context(), &api.KVPair{Key: "lock", Session: id}, nil); err != nil || !ok {
 		t.Fatalf("acquire: %v, %v", ok, err)
 	}
-	n := nodeOf(t, c, "edge")
-	if n == nil || n.Role != "edge" || n.Status != "alive" || n.Meta["debros-via"] == "" {
-		t.Fatalf("its row: %+v", n)
-	}
+	agenttest.Eventually(t, "its row to say how it is reached", func() bool { // it says it again every 5 s
+		n := nodeOf(t, c, "edge")
+		return n != nil && n.Role == "edge" && n.Status == "alive" && n.Meta["debros-via"] != ""
+	})
 	holds := func() bool {
 		p, _, err := c.Leader().API.KV().Get(t.Context(), "lock", nil)
 		return err == nil && p != nil && p.Session == id
@@ -96,15 +96,18 @@ func TestAnEdgeAgentThatLeavesIsForgottenAndNamesAreNotTakenOver(t *testing.T) {
 			t.Errorf("a second agent of the name %s goes on", name)
 		}
 	}
-	wan, err := c.Follower().API.Agent().MembersWAN(t.Context(), nil)
-	if err != nil || len(wan) != 4 {
-		t.Fatalf("%v, %v", wan, err)
-	}
-	for _, m := range wan {
-		if m.Name == "edge.dc1" && (m.Role != "edge" || m.Tags["via"] != "direct" || m.Tags["transport"] == "") {
-			t.Errorf("%+v", m)
+	agenttest.Eventually(t, "three servers, and the edge agent with its way", func() bool {
+		wan, err := c.Follower().API.Agent().MembersWAN(t.Context(), nil)
+		if err != nil || len(wan) != 4 {
+			return false
 		}
-	}
+		for _, m := range wan {
+			if m.Name == "edge.dc1" {
+				return m.Role == "edge" && m.Tags["via"] == "direct" && m.Tags["transport"] != ""
+			}
+		}
+		return false
+	})
 	if err := edge.Leave(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}

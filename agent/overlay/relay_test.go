@@ -36,6 +36,7 @@ func TestMembersBehindNATReachEachOtherThroughARelay(t *testing.T) {
 		}
 		return false
 	})
+	eventually(t, "b to be a member for the relay", func() bool { return relay.IsMember(b.ID()) && relay.IsMember(a.ID()) })
 	l, err := a.Listen("/test/1.0.0", MembersOnly)
 	if err != nil {
 		t.Fatal(err)
