@@ -63,7 +63,7 @@ func memberOf(n *structs.Node) structs.Member {
 	}
 	return structs.Member{
 		ID: n.ID, Name: n.Name, Addr: n.Address, Port: n.Ports[structs.PortOverlay], Role: n.Role, Status: status, Datacenter: n.Datacenter,
-		Ports: n.Ports, Build: n.Version, Tags: map[string]string{"role": string(n.Role)},
+		Ports: n.Ports, Build: n.Version, Tags: map[string]string{"role": string(n.Role), "dc": n.Datacenter, "id": string(n.ID)},
 	}
 }
 

@@ -113,7 +113,7 @@ func (s *dbStream) statement(ctx context.Context, req *structs.SQLQueryRequest) 
 	switch {
 	case err == nil || lost != nil || s.d.r.Context().Err() != nil || done:
 		return err
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, structs.KindOf(err) == structs.KindCanceled: // a server elsewhere may see the deadline a moment before
 		err = structs.Errorf(structs.KindCanceled, "query timeout")
 		s.begin(nil)
 	case s.w == nil && errors.Is(err, structs.ErrStaleRead):
