@@ -177,9 +177,8 @@ func TestStreamsThatSayNothingAreBoundedAndLeaveOthersServed(t *testing.T) {
 	const limit = 64 * floodConns
 	dialMany(t, silent, limit, func(c net.Conn) error { _, err := c.Write([]byte("GET /")); return err })
 	const most = 2*floodConns + 4 // identify and its like have streams too
-	if held := streamsOf(n); held > most {
-		t.Errorf("the agent holds %d streams of one peer, more than %d", held, most)
-	}
+	// One that was refused is counted until its end has gone over.
+	agenttest.Eventually(t, fmt.Sprintf("no more than %d streams of one peer", most), func() bool { return streamsOf(n) <= most })
 	if _, err := clientVia(t, other).Agent().Version(t.Context()); err != nil {
 		t.Errorf("another peer beside the silent one: %v", err)
 	}
