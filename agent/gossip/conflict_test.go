@@ -150,9 +150,15 @@ func TestQuickRestartIsNoConflict(t *testing.T) {
 			}
 			change(&cb)
 			b = start(t, cb)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("a sees %+v", a.Members())
+					t.Logf("b sees %+v, its last join: %v", b.Members(), err)
+				}
+			})
 			eventually(t, "the node is back", func() bool {
 				// As retry_join does; one success is enough for it.
-				_, err := b.Join(t.Context(), []string{addrOf(a)})
+				_, err = b.Join(t.Context(), []string{addrOf(a)})
 				if errors.Is(err, structs.ErrConflict) {
 					t.Fatal(err)
 				}
