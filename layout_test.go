@@ -49,6 +49,7 @@ var layout = map[string][]string{
 	"agent/httpapi/rqlite":   {"agent/httpapi/sqljson", "structs"},
 	"agent/httpapi/sqljson":  {"structs"},
 	"agent/overlay":          {"internal/atomicfile", "structs"},
+	"agent/pubsub":           {"structs"},
 	"agent/retryjoin":        {"structs"},
 	"agent/router":           {"rpc/transport", "structs"},
 	"agent/server":           {"agent/server/snapstore", "internal/acl", "internal/atomicfile", "internal/logging", "internal/sqltext", "internal/version", "rpc", "rpc/transport", "state", "state/archive", "state/fsm", "state/sqldb", "structs"},

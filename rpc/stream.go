@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"time"
-	"unicode/utf8"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -89,7 +88,7 @@ func (s *service) streamPublish(ctx context.Context, c call, req *structs.Stream
 // proposableMessage is a message as a client may give it, checked.
 func proposableMessage(c call, m *structs.StreamMessage) (structs.StreamMessage, error) {
 	none := structs.StreamMessage{}
-	if err := checkTopic(m.Topic); err != nil {
+	if err := structs.CheckTopic(m.Topic); err != nil {
 		return none, err
 	}
 	if !c.may.TopicWrite(c.ns, m.Topic) {
@@ -99,13 +98,8 @@ func proposableMessage(c call, m *structs.StreamMessage) (structs.StreamMessage,
 		return none, structs.Errorf(structs.KindInvalid, "invalid id %q of a message", clip(m.ID)).
 			WithHint("at most %d bytes that print", structs.MessageIDBytesMax)
 	}
-	if len(m.Headers) > structs.MessageHeadersMax {
-		return none, structs.Errorf(structs.KindTooLarge, "%d headers; the limit is %d", len(m.Headers), structs.MessageHeadersMax)
-	}
-	for k, v := range m.Headers {
-		if k == "" || !printable(k) || !utf8.ValidString(v) {
-			return none, structs.Errorf(structs.KindInvalid, "invalid header %q", clip(k))
-		}
+	if err := structs.CheckHeaders(m.Headers); err != nil {
+		return none, err
 	}
 	if n := m.Bytes(); n > structs.MessageBytesMax {
 		return none, structs.Errorf(structs.KindTooLarge, "the message has %d bytes; the limit is %d", n, structs.MessageBytesMax)
@@ -144,8 +138,10 @@ func (s *service) streamRead(ctx context.Context, c call, req *structs.StreamRea
 	if err := mayReadStream(c, req.Name); err != nil {
 		return err
 	}
-	if req.Filter != "" && !structs.ValidTopicPattern(req.Filter) {
-		return errPattern(req.Filter)
+	if req.Filter != "" {
+		if err := structs.CheckTopicPattern(req.Filter); err != nil {
+			return err
+		}
 	}
 	if req.Limit < 0 || req.Since < 0 {
 		return structs.Errorf(structs.KindInvalid, "a limit or a time is not negative")
@@ -198,27 +194,9 @@ func mayReadStream(c call, name string) error {
 
 func checkStream(name string) error {
 	if !structs.ValidTopic(name) {
-		return structs.Errorf(structs.KindInvalid, "%q is no name of a stream", clip(name)).WithHint(topicHint)
+		return structs.Errorf(structs.KindInvalid, "%q is no name of a stream", clip(name)).WithHint(structs.TopicHint)
 	}
 	return nil
-}
-
-const topicHint = "a topic is up to 16 tokens of A-Z, a-z, 0-9, _ and - with dots between them, 255 bytes in all"
-
-func checkTopic(topic string) error {
-	if structs.ValidTopic(topic) {
-		return nil
-	}
-	err := structs.Errorf(structs.KindInvalid, "%q is no topic", clip(topic))
-	if structs.ValidTopicPattern(topic) {
-		return err.WithHint("* and > are for those who read: a message has one topic")
-	}
-	return err.WithHint(topicHint)
-}
-
-func errPattern(p string) error {
-	return structs.Errorf(structs.KindInvalid, "%q is no pattern of topics", clip(p)).
-		WithHint("a topic in which * stands for one token, and > at the end for one or more")
 }
 
 // streamAgeMin is the least age or memory of ids: the servers look once in a second or so.
@@ -243,8 +221,10 @@ func checkConsumer(x structs.StreamConsumer) error {
 	if x.Name == "" {
 		return structs.Errorf(structs.KindInvalid, "missing name of the consumer")
 	}
-	if x.Filter != "" && !structs.ValidTopicPattern(x.Filter) {
-		return errPattern(x.Filter)
+	if x.Filter != "" {
+		if err := structs.CheckTopicPattern(x.Filter); err != nil {
+			return err
+		}
 	}
 	return checkName("name of the consumer", x.Name)
 }

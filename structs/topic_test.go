@@ -95,3 +95,36 @@ func FuzzTopicMatches(f *testing.F) {
 		}
 	})
 }
+
+// Two patterns meet when a topic is named by both: every topic of up to four tokens is tried.
+func TestTopicPatternsMeetWhereBothNameATopic(t *testing.T) {
+	tokens := []string{"a", "b", "c"}
+	topics := []string{}
+	var grow func(prefix string, n int)
+	grow = func(prefix string, n int) {
+		for _, tok := range tokens {
+			topics = append(topics, prefix+tok)
+			if n > 1 {
+				grow(prefix+tok+".", n-1)
+			}
+		}
+	}
+	grow("", 4)
+	patterns := []string{}
+	for _, p := range []string{"a", "b", "*", "a.*", "*.b", "a.b", "a.>", ">", "*.>", "*.*.c", "a.*.>", "b.*.c", "a.b.c.>"} {
+		if ValidTopicPattern(p) {
+			patterns = append(patterns, p)
+		}
+	}
+	for _, a := range patterns {
+		for _, b := range patterns {
+			want := false
+			for _, topic := range topics {
+				want = want || TopicMatches(a, topic) && TopicMatches(b, topic)
+			}
+			if got := TopicPatternsMeet(a, b); got != want {
+				t.Errorf("%s and %s meet: %v, want %v", a, b, got, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package pubsub
+
+import "time"
+
+// This file is what an inbox does about what did not come.
+
+// giveUp tells subscriptions of the first messages that are missing, and goes on behind them; false when nothing is missing.
+func (in *inbox) giveUp(t *track) bool {
+	from, to, missing := t.missing()
+	if !missing {
+		return false
+	}
+	g := &Gap{Publisher: t.publisher, Epoch: t.epoch, From: from, To: to}
+	if t.begin {
+		g.From, g.To = 0, 0 // some of it may have been sent after this began, nobody can say
+	}
+	in.c.space.counts.gaps.Add(1)
+	in.c.bus.log.Warn("messages are lost", "carrier", in.c.wire, "publisher", t.publisher, "from", from, "to", to)
+	in.index.tell(Item{Gap: g})
+	in.deliver(t.skip())
+	return true
+}
+
+// watch has look called when something of a track is to be asked for.
+func (in *inbox) watch(t *track) {
+	t.look(time.Now())
+	if !t.due.IsZero() && !t.asking && t.due.Before(in.wake) {
+		in.wakeAt(t.due)
+	}
+}
+
+func (in *inbox) wakeAt(at time.Time) {
+	in.wake = at
+	in.timer.Reset(time.Until(at))
+}
+
+// look asks for what is due, and sets the timer for what will be.
+func (in *inbox) look() {
+	now := time.Now()
+	next := now.Add(time.Hour)
+	for _, t := range in.tracks {
+		switch {
+		case t.due.IsZero() || t.asking:
+		case !t.due.After(now):
+			in.ask(t)
+		case t.due.Before(next):
+			next = t.due
+		}
+	}
+	in.wakeAt(next)
+}
+
+// ask asks for what is missing of a track, in a goroutine of its own.
+func (in *inbox) ask(t *track) {
+	from, to, missing := t.missing()
+	if !missing {
+		t.look(time.Now())
+		return
+	}
+	q := &question{carrier: in.c.wire, publisher: t.publisher, epoch: t.epoch, from: from, to: to}
+	if t.begin {
+		q.since = in.begun.UnixNano()
+	}
+	t.asking = true
+	in.c.bus.spawn(func() {
+		a := in.c.bus.repair(in.ctx, in.c, q)
+		in.do(func() { in.answered(t, q, a) })
+	})
+}
+
+// answered takes what asking has brought.
+func (in *inbox) answered(t *track, q *question, a *answer) {
+	if in.tracks[t.publisher] != t {
+		return // it has restarted meanwhile
+	}
+	for _, f := range a.frames {
+		in.c.space.counts.repaired.Add(int64(len(f.messages)))
+		if t.begin && f.first > t.next {
+			t.next = f.first // before it is what was published before we began
+		}
+		in.offer(t, f)
+	}
+	if t.begin && a.complete && t.next == q.from {
+		// Nothing was published since we began but what is here.
+		in.deliver(t.skip())
+	}
+	// What came by itself meanwhile is progress too; and the answer says nothing of what was not asked for.
+	progress := t.next > q.from
+	giveUp := t.again(time.Now(), progress)
+	if giveUp || a.complete && !progress {
+		in.giveUp(t)
+	}
+	in.watch(t)
+}

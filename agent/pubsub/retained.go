@@ -1,0 +1,121 @@
+package pubsub
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/debros/debros/structs"
+)
+
+const (
+	retainedTopicsMax = 1024
+	retainedBytesMax  = 8 << 20
+	// clearedAge is how long it is remembered that a last value was taken away, for agents that have not heard of it.
+	clearedAge = 5 * time.Minute
+)
+
+// retained are the last values of a carrier's topics: those published here, and those received while it is joined.
+// A value has the frame that it came in, so that others can be given it with its publisher's signature.
+type retained struct {
+	topicsMax, bytesMax int
+
+	mu     sync.Mutex // protects the following
+	values map[string]*Message
+	bytes  int
+}
+
+// keep notes a message if it is newer than the topic's last; false when there is no room.
+func (r *retained) keep(m *Message) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.values[m.Topic]
+	if old != nil && !newer(m, old) {
+		return true
+	}
+	bytes := r.bytes + len(m.frame.raw)
+	if old != nil {
+		bytes -= len(old.frame.raw)
+	}
+	if old == nil && len(m.Data) == 0 {
+		return true
+	}
+	if old == nil && len(r.values) >= r.topicsMax || bytes > r.bytesMax {
+		return false
+	}
+	if r.values == nil {
+		r.values = map[string]*Message{}
+	}
+	r.values[m.Topic], r.bytes = m, bytes
+	return true
+}
+
+// room is nil when keep would find room for the messages.
+func (r *retained) room(list []*Message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	topics, bytes := len(r.values), r.bytes
+	for _, m := range list {
+		if m.Retain && len(m.Data) > 0 {
+			if r.values[m.Topic] == nil {
+				topics++
+			}
+			bytes += m.size() + frameSlack
+		}
+	}
+	if topics > r.topicsMax || bytes > r.bytesMax {
+		return structs.Errorf(structs.KindTooLarge, "no room for another last value: %d topics of a carrier have one, of %d bytes in all", len(r.values), r.bytes).
+			WithHint("publish without retain, or take last values away by publishing them with no data")
+	}
+	return nil
+}
+
+// newer says whether a follows b: as the publisher says where it is the same, by their clocks where not.
+func newer(a, b *Message) bool {
+	switch {
+	case a.Publisher != b.Publisher && a.Time.Equal(b.Time):
+		return strings.Compare(string(a.Publisher), string(b.Publisher)) > 0
+	case a.Publisher != b.Publisher:
+		return a.Time.After(b.Time)
+	case a.Epoch != b.Epoch:
+		return a.Epoch > b.Epoch
+	}
+	return a.Seq > b.Seq
+}
+
+// frames are what others need to have these values too.
+func (r *retained) frames() (out []*frame) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.values {
+		out = append(out, m.frame)
+	}
+	return out
+}
+
+// match are the last values that patterns name, by time.
+func (r *retained) match(patterns []string) (out []*Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.values {
+		named := func(p string) bool { return structs.TopicMatches(p, m.Topic) }
+		if len(m.Data) > 0 && slices.ContainsFunc(patterns, named) {
+			out = append(out, m)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Message) int { return a.Time.Compare(b.Time) })
+	return out
+}
+
+// expire forgets what was taken away some time ago.
+func (r *retained) expire(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for topic, m := range r.values {
+		if len(m.Data) == 0 && now.Sub(m.Time) > clearedAge {
+			delete(r.values, topic)
+			r.bytes -= len(m.frame.raw)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package pubsub
+
+import (
+	"context"
+	"sync"
+
+	"github.com/debros/debros/structs"
+)
+
+// SubscribeOptions say what a subscription is to get.
+type SubscribeOptions struct {
+	Patterns []string
+	// Group shares the messages among all subscriptions of this name and the same pattern: one of them gets each.
+	Group string
+	// Presence asks for a word whenever another subscription comes or goes whose topics may be among these.
+	Presence bool
+	// QueueMessages is how many messages may wait for Next; 0 = 16,384. More than queueBytesMax of them never do.
+	QueueMessages int
+
+	internal bool // of this package: not shown to anybody
+}
+
+const (
+	queueMessagesDefault = 16384
+	queueMessagesMax     = 1 << 20
+	queueBytesMax        = 16 << 20
+	patternsMax          = 256
+)
+
+// Subscription is one reader's queue. Its methods are safe for concurrent use.
+type Subscription struct {
+	space *space
+	opts  SubscribeOptions
+	max   int
+	close func() // once
+
+	mu      sync.Mutex // protects the following
+	queue   []Item
+	bytes   int
+	dropped int           // behind what is in queue
+	ready   chan struct{} // capacity 1
+	ended   bool
+}
+
+func (o *SubscribeOptions) check() error {
+	if len(o.Patterns) == 0 {
+		return structs.Errorf(structs.KindInvalid, "there is no topic to subscribe to")
+	}
+	if len(o.Patterns) > patternsMax {
+		return structs.Errorf(structs.KindTooLarge, "%d topics in one subscription; the limit is %d", len(o.Patterns), patternsMax).
+			WithHint("a pattern with * or > names many topics")
+	}
+	for _, p := range o.Patterns {
+		if err := structs.CheckTopicPattern(p); err != nil {
+			return err
+		}
+	}
+	if o.Group != "" && !structs.ValidToken(o.Group) {
+		return structs.Errorf(structs.KindInvalid, "%q is no name of a group", o.Group).WithHint("up to 64 of A-Z, a-z, 0-9, _ and -")
+	}
+	if o.QueueMessages < 0 || o.QueueMessages > queueMessagesMax {
+		return structs.Errorf(structs.KindInvalid, "a queue of %d messages", o.QueueMessages).WithHint("1 to %d", queueMessagesMax)
+	}
+	return nil
+}
+
+// Next waits for items and gives all that are there, in order. It ends with ctx, and with structs.KindUnavailable when
+// the subscription is closed.
+func (s *Subscription) Next(ctx context.Context) ([]Item, error) {
+	for {
+		s.mu.Lock()
+		if s.dropped > 0 {
+			s.queue = append(s.queue, Item{Overflow: s.dropped})
+			s.dropped = 0
+		}
+		items, ended := s.queue, s.ended
+		s.queue, s.bytes = nil, 0
+		s.mu.Unlock()
+		if len(items) > 0 {
+			return items, nil
+		}
+		if ended {
+			return nil, structs.Errorf(structs.KindUnavailable, "the subscription has ended")
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Close ends the subscription; what waits in it is lost. It may be called twice.
+func (s *Subscription) Close() { s.close() }
+
+// put never waits: a reader that is too slow loses messages, and is told how many.
+func (s *Subscription) put(it Item) {
+	size := messageOverhead
+	if it.Message != nil {
+		size = it.Message.size()
+	}
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	// What is no message is small and rare, and matters more: it always has room for a while.
+	room := s.max
+	if it.Message == nil {
+		room *= 2
+	}
+	if len(s.queue) >= room || s.bytes+size > queueBytesMax && len(s.queue) > 0 {
+		if it.Message != nil {
+			s.dropped++
+			s.space.counts.overflow.Add(1)
+		}
+		s.mu.Unlock()
+		return
+	}
+	if s.dropped > 0 {
+		s.queue = append(s.queue, Item{Overflow: s.dropped})
+		s.dropped = 0
+	}
+	s.queue = append(s.queue, it)
+	s.bytes += size
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *Subscription) wake() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Subscription) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.queue = nil
+	s.mu.Unlock()
+	s.wake()
+}
