@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/debros/debros/structs"
 )
 
 // deliverTo publishes b.N messages of 128 bytes, a hundred at a time, and waits until every subscription has them.
@@ -12,15 +14,15 @@ func deliverTo(b *testing.B, n int) {
 	nodes := cluster(b, 3)
 	subs := make([]*Subscription, n)
 	for i := range subs {
-		subs[i] = nodes[1+i%2].sub(b, SubscribeOptions{Patterns: []string{"bench.*"}, QueueMessages: queueMessagesMax})
+		subs[i] = nodes[1+i%2].sub(b, structs.SubscribeOptions{Patterns: []string{"bench.*"}, QueueMessages: queueMessagesMax})
 	}
 	data := make([]byte, 128)
 	b.ResetTimer()
 	go func() {
 		for sent := 0; sent < b.N; sent += 100 {
-			list := make([]*Message, min(100, b.N-sent))
+			list := make([]*structs.Message, min(100, b.N-sent))
 			for i := range list {
-				list[i] = &Message{Topic: "bench.a", Data: data}
+				list[i] = &structs.Message{Topic: "bench.a", Data: data}
 			}
 			if err := nodes[0].Publish(b.Context(), "default", list); err != nil {
 				b.Error(err)
@@ -39,7 +41,7 @@ func deliverTo(b *testing.B, n int) {
 				}
 				for _, it := range items {
 					if it.Message == nil {
-						b.Errorf("%s", it.text())
+						b.Errorf("%s", text(it))
 						return
 					}
 				}

@@ -49,6 +49,7 @@ type Bus struct {
 	cfg    Config
 	log    *slog.Logger
 	self   peer.ID
+	node   structs.NodeID // self, as others write it
 	mesh   *ps.PubSub
 	served chan struct{} // a token for each question that is being answered
 	ctx    context.Context
@@ -76,7 +77,7 @@ func Start(cfg Config) (*Bus, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	b := &Bus{
-		cfg: cfg, log: cfg.Logger.With("component", "pubsub"), self: cfg.Host.ID(),
+		cfg: cfg, log: cfg.Logger.With("component", "pubsub"), self: cfg.Host.ID(), node: structs.NodeID(cfg.Host.ID().String()),
 		served: make(chan struct{}, servedMax), spaces: map[structs.Namespace]*space{},
 		numbers: map[structs.Namespace]numbers{},
 	}

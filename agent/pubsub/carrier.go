@@ -15,7 +15,7 @@ type carrier struct {
 	space *space
 	wire  string // <namespace>.<number>
 	// sink gets messages before subscriptions do; of the presence carrier.
-	sink   func(*Message)
+	sink   func(*message)
 	outbox *outbox
 	// retained are the last values of topics.
 	retained retained

@@ -26,7 +26,7 @@ type frame struct {
 	epoch     uint64
 	first     uint64
 	time      int64
-	messages  []*Message
+	messages  []*message
 	raw       []byte
 }
 
@@ -78,7 +78,7 @@ func signed(raw []byte) []byte {
 	return append([]byte(frameContext), sum[:]...)
 }
 
-func appendMessage(b []byte, m *Message, base int64) []byte {
+func appendMessage(b []byte, m *message, base int64) []byte {
 	flags, fields := 0, uint32(4)
 	for _, o := range []struct {
 		there bool
@@ -137,14 +137,14 @@ func openFrame(carrier string, raw []byte) (*frame, error) {
 	if err := verify(f.publisher, raw); err != nil {
 		return nil, err
 	}
-	f.messages = make([]*Message, 0, n)
-	topic := ""
+	f.messages = make([]*message, 0, n)
+	topic, publisher := "", structs.NodeID(f.publisher.String())
 	for i := range n {
 		m := r.message(f.time, &topic)
 		if r.bad || !structs.ValidTopic(m.Topic) || m.Reply != "" && !structs.ValidTopic(m.Reply) {
 			return nil, errFrame
 		}
-		m.Publisher, m.Epoch, m.Seq = f.publisher, f.epoch, f.first+uint64(i)
+		m.publisher, m.Publisher, m.Epoch, m.Seq = f.publisher, publisher, f.epoch, f.first+uint64(i)
 		if f.messages = append(f.messages, m); m.Retain {
 			m.frame = f
 		}
@@ -202,8 +202,8 @@ func (r *reader) items() int {
 }
 
 // message reads one; lastTopic saves an allocation where a publisher stays with its topic.
-func (r *reader) message(base int64, lastTopic *string) *Message {
-	m := &Message{}
+func (r *reader) message(base int64, lastTopic *string) *message {
+	m := &message{}
 	fields := r.items()
 	flags := r.uint()
 	if t := read(r, msgp.ReadStringZC); string(t) == *lastTopic {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/debros/debros/structs"
 )
 
 func idOf(t testing.TB, key ed25519.PrivateKey) peer.ID {
@@ -28,12 +30,13 @@ func sampleFrame(t testing.TB) (*frame, ed25519.PrivateKey) {
 	key := newKey(t)
 	id := idOf(t, key)
 	at := time.Unix(1700000000, 5)
-	f := &frame{carrier: "default.3", publisher: id, epoch: 7, first: 100, time: at.UnixNano() - 5, messages: []*Message{
-		{Topic: "a.b", Time: at, Data: []byte("x"), Headers: map[string]string{"k": "v", "q": ""}, Reply: "r.1"},
-		{Topic: "a.b", Time: at.Add(-time.Second), Data: []byte{}, groups: []chosen{{groupKey{"a.*", "g"}, id}}},
-	}}
+	f := &frame{carrier: "default.3", publisher: id, epoch: 7, first: 100, time: at.UnixNano() - 5, messages: []*message{{}, {}}}
+	f.messages[0].Topic, f.messages[0].Time, f.messages[0].Data = "a.b", at, []byte("x")
+	f.messages[0].Headers, f.messages[0].Reply = map[string]string{"k": "v", "q": ""}, "r.1"
+	f.messages[1].Topic, f.messages[1].Time, f.messages[1].Data = "a.b", at.Add(-time.Second), []byte{}
+	f.messages[1].groups = []chosen{{groupKey{"a.*", "g"}, id}}
 	for i, m := range f.messages {
-		m.Publisher, m.Epoch, m.Seq = id, 7, 100+uint64(i)
+		m.publisher, m.Publisher, m.Epoch, m.Seq = id, structs.NodeID(id.String()), 7, 100+uint64(i)
 	}
 	f.seal(key)
 	return f, key

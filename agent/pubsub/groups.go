@@ -41,7 +41,7 @@ func (p *presence) route() {
 }
 
 // choose decides which agent's member of each group gets a message.
-func (p *presence) choose(list []*Message) {
+func (p *presence) choose(list []*message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.routes {

@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/debros/debros/structs"
 )
 
 // logger says what happens when DEBROS_TEST_LOG is set.
@@ -108,7 +110,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-func (n *node) sub(t testing.TB, opts SubscribeOptions) *Subscription {
+func (n *node) sub(t testing.TB, opts structs.SubscribeOptions) *Subscription {
 	t.Helper()
 	s, err := n.Subscribe(t.Context(), "default", opts)
 	if err != nil {
@@ -120,14 +122,14 @@ func (n *node) sub(t testing.TB, opts SubscribeOptions) *Subscription {
 
 func (n *node) to(t testing.TB, patterns ...string) *Subscription {
 	t.Helper()
-	return n.sub(t, SubscribeOptions{Patterns: patterns})
+	return n.sub(t, structs.SubscribeOptions{Patterns: patterns})
 }
 
 func (n *node) pub(t testing.TB, topic string, data ...string) {
 	t.Helper()
-	list := make([]*Message, len(data))
+	list := make([]*structs.Message, len(data))
 	for i, d := range data {
-		list[i] = &Message{Topic: topic, Data: []byte(d)}
+		list[i] = &structs.Message{Topic: topic, Data: []byte(d)}
 	}
 	if err := n.Publish(t.Context(), "default", list); err != nil {
 		t.Fatal(err)
@@ -135,7 +137,7 @@ func (n *node) pub(t testing.TB, topic string, data ...string) {
 }
 
 // take waits for n items.
-func take(t testing.TB, s *Subscription, n int) (out []Item) {
+func take(t testing.TB, s *Subscription, n int) (out []structs.MessageItem) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -150,14 +152,14 @@ func take(t testing.TB, s *Subscription, n int) (out []Item) {
 }
 
 // texts are what items say, in short.
-func texts(items []Item) (out []string) {
+func texts(items []structs.MessageItem) (out []string) {
 	for _, it := range items {
-		out = append(out, it.text())
+		out = append(out, text(it))
 	}
 	return out
 }
 
-func (it Item) text() string {
+func text(it structs.MessageItem) string {
 	switch {
 	case it.Message != nil && it.Message.Retained:
 		return "last " + string(it.Message.Data)

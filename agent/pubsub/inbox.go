@@ -7,6 +7,8 @@ import (
 
 	ps "github.com/libp2p/go-libp2p-pubsub"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/debros/debros/structs"
 )
 
 const (
@@ -156,12 +158,13 @@ func (in *inbox) receive(f *frame) {
 func (in *inbox) add(s *Subscription, patterns []string) {
 	in.index.add(s, patterns)
 	for _, m := range in.c.retained.match(patterns) {
-		if t := in.tracks[m.Publisher]; t != nil && (m.Epoch > t.epoch || m.Epoch == t.epoch && m.Seq >= t.next) {
+		if t := in.tracks[m.publisher]; t != nil && (m.Epoch > t.epoch || m.Epoch == t.epoch && m.Seq >= t.next) {
 			continue
 		}
-		last := *m
-		last.Retained = true
-		s.put(Item{Message: &last})
+		s.put(structs.MessageItem{Message: &structs.Message{
+			Topic: m.Topic, Publisher: m.Publisher, Epoch: m.Epoch, Seq: m.Seq, Time: m.Time, Headers: m.Headers, Data: m.Data,
+			Reply: m.Reply, Retain: true, Retained: true,
+		}})
 	}
 }
 
@@ -185,7 +188,7 @@ func (in *inbox) restarted(t *track, f *frame) *track {
 }
 
 // deliver gives messages to whom they concern.
-func (in *inbox) deliver(list []*Message) {
+func (in *inbox) deliver(list []*message) {
 	if len(list) == 0 {
 		return
 	}

@@ -21,7 +21,7 @@ type index struct {
 type member struct {
 	sub      *Subscription
 	patterns []string // those with * or >
-	last     *Message // what it got last: a message that two patterns name comes once
+	last     *message // what it got last: a message that two patterns name comes once
 }
 
 // groupKey names a group: subscriptions of one name and pattern.
@@ -85,8 +85,8 @@ func (x *index) remove(s *Subscription, patterns []string) {
 }
 
 // deliver gives a message to everybody here who gets it, and says to how many.
-func (x *index) deliver(m *Message, self peer.ID) (n int) {
-	it := Item{Message: m}
+func (x *index) deliver(m *message, self peer.ID) (n int) {
+	it := structs.MessageItem{Message: &m.Message}
 	give := func(o *member) {
 		if o.last != m {
 			o.last = m
@@ -116,7 +116,7 @@ func (x *index) deliver(m *Message, self peer.ID) (n int) {
 }
 
 // tell gives everybody an item that is no message.
-func (x *index) tell(it Item) {
+func (x *index) tell(it structs.MessageItem) {
 	for s := range x.all {
 		s.put(it)
 	}

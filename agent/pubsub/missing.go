@@ -1,6 +1,10 @@
 package pubsub
 
-import "time"
+import (
+	"time"
+
+	"github.com/debros/debros/structs"
+)
 
 // This file is what an inbox does about what did not come.
 
@@ -10,13 +14,13 @@ func (in *inbox) giveUp(t *track) bool {
 	if !missing {
 		return false
 	}
-	g := &Gap{Publisher: t.publisher, Epoch: t.epoch, From: from, To: to}
+	g := &structs.MessageGap{Publisher: structs.NodeID(t.publisher.String()), Epoch: t.epoch, From: from, To: to}
 	if t.begin {
 		g.From, g.To = 0, 0 // some of it may have been sent after this began, nobody can say
 	}
 	in.c.space.counts.gaps.Add(1)
 	in.c.bus.log.Warn("messages are lost", "carrier", in.c.wire, "publisher", t.publisher, "from", from, "to", to)
-	in.index.tell(Item{Gap: g})
+	in.index.tell(structs.MessageItem{Gap: g})
 	in.deliver(t.skip())
 	return true
 }

@@ -40,7 +40,7 @@ type outbox struct {
 	c *carrier
 
 	mu      sync.Mutex // protects the following
-	waiting []*Message
+	waiting []*message
 	bytes   int           // of waiting
 	room    chan struct{} // closed when something was taken from waiting
 	kick    chan struct{} // capacity 1: something is waiting
@@ -56,7 +56,7 @@ func newOutbox(c *carrier) *outbox {
 }
 
 // put numbers messages and has them sent. All of the list have numbers in a row. It waits while too much is waiting already.
-func (o *outbox) put(ctx context.Context, list []*Message) error {
+func (o *outbox) put(ctx context.Context, list []*message) error {
 	size := 0
 	for _, m := range list {
 		size += m.size()
@@ -76,7 +76,7 @@ func (o *outbox) put(ctx context.Context, list []*Message) error {
 	}
 	defer o.mu.Unlock()
 	for _, m := range list {
-		m.Publisher, m.Epoch, m.Seq = o.c.bus.self, o.c.bus.cfg.Epoch, o.next
+		m.publisher, m.Publisher, m.Epoch, m.Seq = o.c.bus.self, o.c.bus.node, o.c.bus.cfg.Epoch, o.next
 		o.next++
 	}
 	o.waiting = append(o.waiting, list...)
@@ -95,7 +95,7 @@ func (o *outbox) put(ctx context.Context, list []*Message) error {
 }
 
 // take is the next frame's messages. full says that there is more than one frame waiting. A retained message has a frame of its own, which is kept.
-func (o *outbox) take() (list []*Message, full bool) {
+func (o *outbox) take() (list []*message, full bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n, size := 0, 0
@@ -169,7 +169,7 @@ func (o *outbox) rest() bool {
 }
 
 // send makes a frame of messages and gives it to the mesh, to this agent's own subscriptions, and to the ring.
-func (o *outbox) send(list []*Message) {
+func (o *outbox) send(list []*message) {
 	f := o.frame(list[0].Seq, list)
 	o.keep(f)
 	before := o.c.bus.dropped.Load()
@@ -223,7 +223,7 @@ func (o *outbox) announce() {
 	o.c.flood(o.frame(next, nil))
 }
 
-func (o *outbox) frame(first uint64, list []*Message) *frame {
+func (o *outbox) frame(first uint64, list []*message) *frame {
 	b := o.c.bus
 	f := &frame{carrier: o.c.wire, publisher: b.self, epoch: b.cfg.Epoch, first: first, time: time.Now().UnixNano(), messages: list}
 	f.seal(b.cfg.Key)

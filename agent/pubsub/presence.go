@@ -191,7 +191,7 @@ func (p *presence) soon() {
 }
 
 // tell publishes what is subscribed here, and returns when it was handed to the mesh.
-func (p *presence) tell(ctx context.Context) (*Message, error) {
+func (p *presence) tell(ctx context.Context) (*message, error) {
 	p.mu.Lock()
 	p.dirty, p.told = false, time.Now()
 	state := presenceState{}
@@ -203,13 +203,14 @@ func (p *presence) tell(ctx context.Context) (*Message, error) {
 		return cmp.Or(-cmp.Compare(a.Group, b.Group), cmp.Compare(a.Pattern, b.Pattern))
 	})
 	state.Subs = state.Subs[:min(len(state.Subs), presenceMax)]
-	m := &Message{Topic: presenceTopic + "." + p.space.bus.self.String(), Time: time.Now(), Retain: true, sent: make(chan struct{})}
+	m := &message{sent: make(chan struct{})}
+	m.Topic, m.Time, m.Retain = presenceTopic+"."+string(p.space.bus.node), time.Now(), true
 	var err error
 	if len(state.Subs) > 0 {
 		m.Data, err = structs.Encode(&state)
 	}
 	if err == nil {
-		err = p.carrier.outbox.put(ctx, []*Message{m}) // under p.mu: the newest state has the highest number
+		err = p.carrier.outbox.put(ctx, []*message{m}) // under p.mu: the newest state has the highest number
 	}
 	p.mu.Unlock()
 	if err != nil {
@@ -224,11 +225,11 @@ func (p *presence) tell(ctx context.Context) (*Message, error) {
 }
 
 // take notes what another agent tells.
-func (p *presence) take(m *Message) {
-	if m.Publisher == p.space.bus.self || m.Topic != presenceTopic+"."+m.Publisher.String() {
+func (p *presence) take(m *message) {
+	if m.publisher == p.space.bus.self || m.Topic != presenceTopic+"."+string(m.Publisher) {
 		return
 	}
-	if time.Since(m.Time) > presenceTimeout && p.space.bus.cfg.Host.Network().Connectedness(m.Publisher) == network.NotConnected {
+	if time.Since(m.Time) > presenceTimeout && p.space.bus.cfg.Host.Network().Connectedness(m.publisher) == network.NotConnected {
 		return // what others have kept of an agent that has gone
 	}
 	var state presenceState
@@ -243,16 +244,16 @@ func (p *presence) take(m *Message) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	old := p.agents[m.Publisher]
+	old := p.agents[m.publisher]
 	if old == nil {
 		old = &agentState{}
 	}
 	if len(subs) == 0 {
-		delete(p.agents, m.Publisher)
+		delete(p.agents, m.publisher)
 	} else {
-		p.agents[m.Publisher] = &agentState{subs: subs, seen: time.Now()}
+		p.agents[m.publisher] = &agentState{subs: subs, seen: time.Now()}
 	}
-	p.changed(m.Publisher, old.subs, subs)
+	p.changed(m.publisher, old.subs, subs)
 	p.route()
 }
 

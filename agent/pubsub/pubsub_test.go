@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/debros/debros/structs"
 )
 
 // publishAll has each node publish n messages "i j" to a topic of its own below a common one.
@@ -17,8 +19,8 @@ func publishAll(t *testing.T, nodes []*node, n int) {
 	for i, p := range nodes {
 		wg.Go(func() {
 			for j := range n {
-				m := &Message{Topic: fmt.Sprintf("news.p%d", i), Data: fmt.Appendf(nil, "%d %d", i, j)}
-				if err := p.Publish(t.Context(), "default", []*Message{m}); err != nil {
+				m := &structs.Message{Topic: fmt.Sprintf("news.p%d", i), Data: fmt.Appendf(nil, "%d %d", i, j)}
+				if err := p.Publish(t.Context(), "default", []*structs.Message{m}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -36,10 +38,10 @@ func complete(t *testing.T, s *Subscription, publishers, n int) {
 		for _, it := range take(t, s, 1) {
 			var i, j int
 			if it.Message == nil {
-				t.Fatalf("%s behind %v", it.text(), next)
+				t.Fatalf("%s behind %v", text(it), next)
 			}
 			if _, err := fmt.Sscanf(string(it.Message.Data), "%d %d", &i, &j); err != nil || j != next[i] {
-				t.Fatalf("%s where %d was next", it.text(), next[i])
+				t.Fatalf("%s where %d was next", text(it), next[i])
 			}
 			next[i]++
 			got++
@@ -113,7 +115,7 @@ func TestPatternsChooseAndAMessageComesOnce(t *testing.T) {
 func TestNothingCrossesANamespace(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t, 2)
-	other, err := nodes[1].Subscribe(t.Context(), "other", SubscribeOptions{Patterns: []string{">"}})
+	other, err := nodes[1].Subscribe(t.Context(), "other", structs.SubscribeOptions{Patterns: []string{">"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +205,7 @@ func TestFramesThatAreSentAgainAreNotDelivered(t *testing.T) {
 	old := nodes[0].spaces["default"].carrierOf("a").outbox.ring.frames[0]
 	in := nodes[1].spaces["default"].carrierOf("a").inbox()
 	in.do(func() { in.receive(old) })
-	newer := &frame{carrier: old.carrier, publisher: old.publisher, epoch: 2, first: 1, messages: []*Message{{Topic: "a", Data: []byte("2"), Seq: 1}}}
+	newer := &frame{carrier: old.carrier, publisher: old.publisher, epoch: 2, first: 1, messages: []*message{{Message: structs.Message{Topic: "a", Data: []byte("2"), Seq: 1}}}}
 	in.do(func() { in.receive(newer) })
 	in.do(func() { in.receive(old) })
 	if got := texts(take(t, s, 1)); !slices.Equal(got, []string{"2"}) {
@@ -218,7 +220,7 @@ func TestFramesThatAreSentAgainAreNotDelivered(t *testing.T) {
 func TestASubscriberThatNeverReadsLosesItsOwnMessagesOnly(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t, 2)
-	slow := nodes[1].sub(t, SubscribeOptions{Patterns: []string{"a"}, QueueMessages: 10})
+	slow := nodes[1].sub(t, structs.SubscribeOptions{Patterns: []string{"a"}, QueueMessages: 10})
 	s := nodes[1].to(t, "a")
 	for i := range 100 {
 		nodes[0].pub(t, "a", fmt.Sprint(i))
@@ -237,7 +239,7 @@ func TestASubscriberThatNeverReadsLosesItsOwnMessagesOnly(t *testing.T) {
 func TestMessagesAreHeldToTheirBounds(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, newKey(t), 1)
-	for name, m := range map[string]*Message{
+	for name, m := range map[string]*structs.Message{
 		"no topic":         {},
 		"a pattern":        {Topic: "a.*"},
 		"too many tokens":  {Topic: strings.Repeat("a.", 999) + "a"},
@@ -245,7 +247,7 @@ func TestMessagesAreHeldToTheirBounds(t *testing.T) {
 		"an empty header":  {Topic: "a", Headers: map[string]string{"": "x"}},
 		"no topic to send": {Topic: "a", Reply: "b."},
 	} {
-		if err := n.Publish(t.Context(), "default", []*Message{{Topic: "ok"}, m}); err == nil {
+		if err := n.Publish(t.Context(), "default", []*structs.Message{{Topic: "ok"}, m}); err == nil {
 			t.Errorf("%s: published", name)
 		}
 	}

@@ -28,20 +28,20 @@ type requests struct {
 	sub     *Subscription
 	ready   chan struct{} // closed when sub or err is set; nil: nobody has asked yet
 	err     error
-	waiting map[string]chan *Message // by the last token of Reply
+	waiting map[string]chan *structs.Message // by the last token of Reply
 }
 
 func newRequests(s *space) *requests {
 	id := s.bus.self.String()
-	return &requests{space: s, topic: inboxPrefix + id[max(0, len(id)-12):], waiting: map[string]chan *Message{}}
+	return &requests{space: s, topic: inboxPrefix + id[max(0, len(id)-12):], waiting: map[string]chan *structs.Message{}}
 }
 
 // Request publishes a message and waits for so many replies. When ctx ends it returns those that came, and an error when none did.
-func (b *Bus) Request(ctx context.Context, ns structs.Namespace, m *Message, replies int) ([]*Message, error) {
+func (b *Bus) Request(ctx context.Context, ns structs.Namespace, m *structs.Message, replies int) ([]*structs.Message, error) {
 	if replies < 1 || replies > RequestRepliesMax {
 		return nil, structs.Errorf(structs.KindInvalid, "%d replies", replies).WithHint("1 to %d", RequestRepliesMax)
 	}
-	if err := m.check(b.cfg.MessageBytesMax); err != nil {
+	if err := check(m, b.cfg.MessageBytesMax); err != nil {
 		return nil, err
 	}
 	s, err := b.acquire(ns)
@@ -52,14 +52,14 @@ func (b *Bus) Request(ctx context.Context, ns structs.Namespace, m *Message, rep
 	return s.requests.do(ctx, m, replies)
 }
 
-func (r *requests) do(ctx context.Context, m *Message, replies int) ([]*Message, error) {
+func (r *requests) do(ctx context.Context, m *structs.Message, replies int) ([]*structs.Message, error) {
 	if err := r.begin(ctx); err != nil {
 		return nil, err
 	}
 	var id [12]byte
 	rand.Read(id[:]) // never fails (crypto/rand)
 	token := hex.EncodeToString(id[:])
-	ch := make(chan *Message, replies)
+	ch := make(chan *structs.Message, replies)
 	r.mu.Lock()
 	if len(r.waiting) >= requestsMax {
 		r.mu.Unlock()
@@ -72,23 +72,24 @@ func (r *requests) do(ctx context.Context, m *Message, replies int) ([]*Message,
 		delete(r.waiting, token)
 		r.mu.Unlock()
 	}()
-	m.Reply = r.topic + "." + token
-	if err := r.space.publish(ctx, []*Message{m}); err != nil {
+	out := newMessage(m)
+	out.Reply = r.topic + "." + token
+	if err := r.space.publish(ctx, []*message{out}); err != nil {
 		return nil, err
 	}
-	var out []*Message
-	for len(out) < replies {
+	var got []*structs.Message
+	for len(got) < replies {
 		select {
 		case rep := <-ch:
-			out = append(out, rep)
+			got = append(got, rep)
 		case <-ctx.Done():
-			if len(out) > 0 {
-				return out, nil
+			if len(got) > 0 {
+				return got, nil
 			}
 			return nil, r.noReply(m.Topic)
 		}
 	}
-	return out, nil
+	return got, nil
 }
 
 // noReply says whether anybody was there to reply.
@@ -135,7 +136,7 @@ func (b *Bus) subscribeInternal(ns structs.Namespace, pattern string) (*Subscrip
 	if err != nil {
 		return nil, err
 	}
-	return s.subscribe(b.ctx, SubscribeOptions{Patterns: []string{pattern}, internal: true})
+	return s.subscribe(b.ctx, structs.SubscribeOptions{Patterns: []string{pattern}}, true)
 }
 
 // route gives replies to who waits for them.

@@ -22,12 +22,12 @@ type retained struct {
 	topicsMax, bytesMax int
 
 	mu     sync.Mutex // protects the following
-	values map[string]*Message
+	values map[string]*message
 	bytes  int
 }
 
 // keep notes a message if it is newer than the topic's last; false when there is no room.
-func (r *retained) keep(m *Message) bool {
+func (r *retained) keep(m *message) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.values[m.Topic]
@@ -45,14 +45,14 @@ func (r *retained) keep(m *Message) bool {
 		return false
 	}
 	if r.values == nil {
-		r.values = map[string]*Message{}
+		r.values = map[string]*message{}
 	}
 	r.values[m.Topic], r.bytes = m, bytes
 	return true
 }
 
 // room is nil when keep would find room for the messages.
-func (r *retained) room(list []*Message) error {
+func (r *retained) room(list []*message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	topics, bytes := len(r.values), r.bytes
@@ -72,7 +72,7 @@ func (r *retained) room(list []*Message) error {
 }
 
 // newer says whether a follows b: as the publisher says where it is the same, by their clocks where not.
-func newer(a, b *Message) bool {
+func newer(a, b *message) bool {
 	switch {
 	case a.Publisher != b.Publisher && a.Time.Equal(b.Time):
 		return strings.Compare(string(a.Publisher), string(b.Publisher)) > 0
@@ -95,7 +95,7 @@ func (r *retained) frames() (out []*frame) {
 }
 
 // match are the last values that patterns name, by time.
-func (r *retained) match(patterns []string) (out []*Message) {
+func (r *retained) match(patterns []string) (out []*message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range r.values {
@@ -104,7 +104,7 @@ func (r *retained) match(patterns []string) (out []*Message) {
 			out = append(out, m)
 		}
 	}
-	slices.SortFunc(out, func(a, b *Message) int { return a.Time.Compare(b.Time) })
+	slices.SortFunc(out, func(a, b *message) int { return a.Time.Compare(b.Time) })
 	return out
 }
 

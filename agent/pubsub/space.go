@@ -93,20 +93,20 @@ func (s *space) carriersFor(patterns []string) map[*carrier][]string {
 
 // Subscribe begins a subscription. When it returns, everything that is published from then on at an agent which this one reaches
 // comes, or is named as missing; last values come first. It must be closed.
-func (b *Bus) Subscribe(ctx context.Context, ns structs.Namespace, opts SubscribeOptions) (*Subscription, error) {
-	if err := opts.check(); err != nil {
+func (b *Bus) Subscribe(ctx context.Context, ns structs.Namespace, opts structs.SubscribeOptions) (*Subscription, error) {
+	if err := checkOptions(&opts); err != nil {
 		return nil, err
 	}
 	s, err := b.acquire(ns)
 	if err != nil {
 		return nil, err
 	}
-	return s.subscribe(ctx, opts)
+	return s.subscribe(ctx, opts, false)
 }
 
 // subscribe takes over what acquire gave.
-func (s *space) subscribe(ctx context.Context, opts SubscribeOptions) (*Subscription, error) {
-	sub := &Subscription{space: s, opts: opts, max: opts.QueueMessages, ready: make(chan struct{}, 1)}
+func (s *space) subscribe(ctx context.Context, opts structs.SubscribeOptions, internal bool) (*Subscription, error) {
+	sub := &Subscription{space: s, opts: opts, internal: internal, max: opts.QueueMessages, ready: make(chan struct{}, 1)}
 	if sub.max == 0 {
 		sub.max = queueMessagesDefault
 	}
@@ -140,7 +140,7 @@ func (s *space) subscribe(ctx context.Context, opts SubscribeOptions) (*Subscrip
 			c.leave()
 		})
 	}
-	if opts.internal {
+	if internal {
 		return sub, nil
 	}
 	undo = append(undo, func() { s.presence.drop(sub) })
@@ -152,9 +152,9 @@ func (s *space) subscribe(ctx context.Context, opts SubscribeOptions) (*Subscrip
 }
 
 // Publish hands messages to the mesh, in order, all of them or none, and gives each its number. It waits while too much is on its way already.
-func (b *Bus) Publish(ctx context.Context, ns structs.Namespace, list []*Message) error {
+func (b *Bus) Publish(ctx context.Context, ns structs.Namespace, list []*structs.Message) error {
 	for _, m := range list {
-		if err := m.check(b.cfg.MessageBytesMax); err != nil {
+		if err := check(m, b.cfg.MessageBytesMax); err != nil {
 			return err
 		}
 	}
@@ -163,17 +163,27 @@ func (b *Bus) Publish(ctx context.Context, ns structs.Namespace, list []*Message
 		return err
 	}
 	defer b.release(s)
-	return s.publish(ctx, list)
+	out := make([]*message, len(list))
+	for i, m := range list {
+		out[i] = newMessage(m)
+	}
+	if err := s.publish(ctx, out); err != nil {
+		return err
+	}
+	for i, m := range out {
+		list[i].Seq, list[i].Epoch, list[i].Publisher, list[i].Time = m.Seq, m.Epoch, m.Publisher, m.Time
+	}
+	return nil
 }
 
-func (s *space) publish(ctx context.Context, list []*Message) error {
+func (s *space) publish(ctx context.Context, list []*message) error {
 	// Who publishes must know of groups, to choose a member for each message.
 	if err := s.presence.enter(ctx); err != nil {
 		return err
 	}
 	s.presence.choose(list)
 	now := time.Now()
-	by := map[*carrier][]*Message{}
+	by := map[*carrier][]*message{}
 	order := []*carrier{}
 	var last *carrier
 	for i, m := range list {

@@ -35,7 +35,7 @@ func (b *Bus) Stats() (out []Stats) {
 		}
 		s.mu.Lock()
 		for sub := range s.subs {
-			if !sub.opts.internal {
+			if !sub.internal {
 				st.Subscriptions++
 			}
 		}
@@ -54,16 +54,16 @@ func (b *Bus) Stats() (out []Stats) {
 }
 
 // published and delivered count. Metrics are told once for all messages of a frame, not for each.
-func (s *space) published(list []*Message) {
+func (s *space) published(list []*message) {
 	s.counts.published.Add(int64(len(list)))
 	s.meter("published", len(list))
 	s.topics.note(list, time.Now())
 }
 
-func (s *space) delivered(list []*Message, n int) {
+func (s *space) delivered(list []*message, n int) {
 	s.counts.delivered.Add(int64(n))
 	s.meter("delivered", n)
-	if m := list[0]; m.Publisher != s.bus.self {
+	if m := list[0]; m.publisher != s.bus.self {
 		metrics.AddSampleWithLabels([]string{"pubsub", "latency"}, float32(time.Since(m.Time).Microseconds())/1000, s.labels())
 		s.topics.note(list, time.Now())
 	}
@@ -103,7 +103,7 @@ type topicStat struct {
 
 func newTopicStats() *topicStats { return &topicStats{topics: map[string]*topicStat{}} }
 
-func (t *topicStats) note(list []*Message, now time.Time) {
+func (t *topicStats) note(list []*message, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var st *topicStat

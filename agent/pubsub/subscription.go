@@ -7,20 +7,8 @@ import (
 	"github.com/debros/debros/structs"
 )
 
-// SubscribeOptions say what a subscription is to get.
-type SubscribeOptions struct {
-	Patterns []string
-	// Group shares the messages among all subscriptions of this name and the same pattern: one of them gets each.
-	Group string
-	// Presence asks for a word whenever another subscription comes or goes whose topics may be among these.
-	Presence bool
-	// QueueMessages is how many messages may wait for Next; 0 = 16,384. More than queueBytesMax of them never do.
-	QueueMessages int
-
-	internal bool // of this package: not shown to anybody
-}
-
 const (
+	// queueMessagesDefault may wait for Next. More than queueBytesMax of them never do.
 	queueMessagesDefault = 16384
 	queueMessagesMax     = 1 << 20
 	queueBytesMax        = 16 << 20
@@ -30,19 +18,21 @@ const (
 // Subscription is one reader's queue. Its methods are safe for concurrent use.
 type Subscription struct {
 	space *space
-	opts  SubscribeOptions
-	max   int
-	close func() // once
+	opts  structs.SubscribeOptions
+	// internal subscriptions are of this package, and not shown to anybody.
+	internal bool
+	max      int
+	close    func() // once
 
 	mu      sync.Mutex // protects the following
-	queue   []Item
+	queue   []structs.MessageItem
 	bytes   int
 	dropped int           // behind what is in queue
 	ready   chan struct{} // capacity 1
 	ended   bool
 }
 
-func (o *SubscribeOptions) check() error {
+func checkOptions(o *structs.SubscribeOptions) error {
 	if len(o.Patterns) == 0 {
 		return structs.Errorf(structs.KindInvalid, "there is no topic to subscribe to")
 	}
@@ -66,11 +56,11 @@ func (o *SubscribeOptions) check() error {
 
 // Next waits for items and gives all that are there, in order. It ends with ctx, and with structs.KindUnavailable when
 // the subscription is closed.
-func (s *Subscription) Next(ctx context.Context) ([]Item, error) {
+func (s *Subscription) Next(ctx context.Context) ([]structs.MessageItem, error) {
 	for {
 		s.mu.Lock()
 		if s.dropped > 0 {
-			s.queue = append(s.queue, Item{Overflow: s.dropped})
+			s.queue = append(s.queue, structs.MessageItem{Overflow: s.dropped})
 			s.dropped = 0
 		}
 		items, ended := s.queue, s.ended
@@ -94,10 +84,10 @@ func (s *Subscription) Next(ctx context.Context) ([]Item, error) {
 func (s *Subscription) Close() { s.close() }
 
 // put never waits: a reader that is too slow loses messages, and is told how many.
-func (s *Subscription) put(it Item) {
+func (s *Subscription) put(it structs.MessageItem) {
 	size := messageOverhead
 	if it.Message != nil {
-		size = it.Message.size()
+		size += it.Message.Bytes()
 	}
 	s.mu.Lock()
 	if s.ended {
@@ -118,7 +108,7 @@ func (s *Subscription) put(it Item) {
 		return
 	}
 	if s.dropped > 0 {
-		s.queue = append(s.queue, Item{Overflow: s.dropped})
+		s.queue = append(s.queue, structs.MessageItem{Overflow: s.dropped})
 		s.dropped = 0
 	}
 	s.queue = append(s.queue, it)

@@ -15,11 +15,11 @@ func TestOneOfAGroupGetsEachMessage(t *testing.T) {
 	nodes := cluster(t, 3)
 	// Two members at one agent, one at another; and a group of another name, and somebody alone.
 	members := []*Subscription{
-		nodes[1].sub(t, SubscribeOptions{Patterns: []string{"jobs.*"}, Group: "workers"}),
-		nodes[1].sub(t, SubscribeOptions{Patterns: []string{"jobs.*"}, Group: "workers"}),
-		nodes[2].sub(t, SubscribeOptions{Patterns: []string{"jobs.*"}, Group: "workers"}),
+		nodes[1].sub(t, structs.SubscribeOptions{Patterns: []string{"jobs.*"}, Group: "workers"}),
+		nodes[1].sub(t, structs.SubscribeOptions{Patterns: []string{"jobs.*"}, Group: "workers"}),
+		nodes[2].sub(t, structs.SubscribeOptions{Patterns: []string{"jobs.*"}, Group: "workers"}),
 	}
-	other := nodes[2].sub(t, SubscribeOptions{Patterns: []string{"jobs.*"}, Group: "audit"})
+	other := nodes[2].sub(t, structs.SubscribeOptions{Patterns: []string{"jobs.*"}, Group: "audit"})
 	alone := nodes[2].to(t, "jobs.*")
 	const n = 300
 	for i := range n {
@@ -56,8 +56,8 @@ func TestOneOfAGroupGetsEachMessage(t *testing.T) {
 func TestAGroupGoesOnWithoutAMemberWhoseAgentIsGone(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t, 3)
-	m := nodes[1].sub(t, SubscribeOptions{Patterns: []string{"jobs"}, Group: "w"})
-	nodes[2].sub(t, SubscribeOptions{Patterns: []string{"jobs"}, Group: "w"})
+	m := nodes[1].sub(t, structs.SubscribeOptions{Patterns: []string{"jobs"}, Group: "w"})
+	nodes[2].sub(t, structs.SubscribeOptions{Patterns: []string{"jobs"}, Group: "w"})
 	nodes[0].pub(t, "jobs", "1", "2")
 	if got := take(t, m, 1); len(got) != 1 {
 		t.Errorf("%v", texts(got))
@@ -88,24 +88,24 @@ func TestARequestIsReplied(t *testing.T) {
 					return
 				}
 				for _, it := range items {
-					_ = n.Publish(t.Context(), "default", []*Message{{Topic: it.Message.Reply, Data: fmt.Appendf(nil, "%d %s", i, it.Message.Data)}})
+					_ = n.Publish(t.Context(), "default", []*structs.Message{{Topic: it.Message.Reply, Data: fmt.Appendf(nil, "%d %s", i, it.Message.Data)}})
 				}
 			}
 		}()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	got, err := nodes[2].Request(ctx, "default", &Message{Topic: "time.utc", Data: []byte("now")}, 2)
+	got, err := nodes[2].Request(ctx, "default", &structs.Message{Topic: "time.utc", Data: []byte("now")}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(got, func(a, b *Message) int { return slices.Compare(a.Data, b.Data) })
+	slices.SortFunc(got, func(a, b *structs.Message) int { return slices.Compare(a.Data, b.Data) })
 	if len(got) != 2 || string(got[0].Data) != "0 now" || string(got[1].Data) != "1 now" {
 		t.Errorf("%d replies", len(got))
 	}
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err = nodes[2].Request(short, "default", &Message{Topic: "nobody"}, 1)
+	_, err = nodes[2].Request(short, "default", &structs.Message{Topic: "nobody"}, 1)
 	if e := structs.AsError(err); e == nil || e.Kind != structs.KindCanceled || e.Message != "no reply to nobody: nobody subscribes to it" {
 		t.Errorf("a request that nobody gets: %v", err)
 	}
@@ -114,7 +114,7 @@ func TestARequestIsReplied(t *testing.T) {
 func TestWhoSubscribesIsSeenEverywhere(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t, 2)
-	watcher := nodes[0].sub(t, SubscribeOptions{Patterns: []string{"room.*"}, Presence: true})
+	watcher := nodes[0].sub(t, structs.SubscribeOptions{Patterns: []string{"room.*"}, Presence: true})
 	take(t, watcher, 1) // itself
 	s := nodes[1].to(t, "room.1")
 	nodes[1].to(t, "elsewhere")
@@ -122,7 +122,7 @@ func TestWhoSubscribesIsSeenEverywhere(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	list, err := nodes[0].Subscribers(t.Context(), "default", "room.1")
-	if err != nil || len(list) != 2 || list[1].Agent != nodes[1].self || list[1].Count != 1 {
+	if err != nil || len(list) != 2 || list[1].Agent != nodes[1].node || list[1].Count != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	s.Close()
@@ -144,7 +144,7 @@ func TestALateSubscriberBeginsWithTheLastValue(t *testing.T) {
 	nodes := cluster(t, 3)
 	keep := func(topic, data string) {
 		t.Helper()
-		if err := nodes[0].Publish(t.Context(), "default", []*Message{{Topic: topic, Data: []byte(data), Retain: true}}); err != nil {
+		if err := nodes[0].Publish(t.Context(), "default", []*structs.Message{{Topic: topic, Data: []byte(data), Retain: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -169,7 +169,7 @@ func TestALateSubscriberBeginsWithTheLastValue(t *testing.T) {
 	if got := texts(take(t, late.to(t, "temp.a"), 1)); !slices.Equal(got, []string{"last 3"}) {
 		t.Errorf("%v", got)
 	}
-	if err := nodes[1].Publish(t.Context(), "default", []*Message{{Topic: "temp.a", Retain: true}}); err != nil {
+	if err := nodes[1].Publish(t.Context(), "default", []*structs.Message{{Topic: "temp.a", Retain: true}}); err != nil {
 		t.Fatal(err)
 	}
 	take(t, early, 1)
@@ -181,7 +181,7 @@ func TestLastValuesAreBounded(t *testing.T) {
 	n := startNode(t, newKey(t), 1)
 	var err error
 	for i := 0; err == nil && i <= retainedTopicsMax; i++ {
-		err = n.Publish(t.Context(), "default", []*Message{{Topic: fmt.Sprintf("t.%d", i), Data: []byte("x"), Retain: true}})
+		err = n.Publish(t.Context(), "default", []*structs.Message{{Topic: fmt.Sprintf("t.%d", i), Data: []byte("x"), Retain: true}})
 		if err == nil { // the room is taken when it was sent
 			o := n.spaces["default"].carrierOf("t").outbox
 			eventually(t, "sent", func() bool { return o.sent() == uint64(i+1) })

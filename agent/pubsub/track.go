@@ -41,7 +41,7 @@ func newTrack(f *frame) *track {
 }
 
 // offer takes a frame of this epoch and gives the messages that are in order now.
-func (t *track) offer(f *frame) (out []*Message) {
+func (t *track) offer(f *frame) (out []*message) {
 	t.head = max(t.head, f.last())
 	switch {
 	case len(f.messages) == 0 || f.last() < t.next:
@@ -54,7 +54,7 @@ func (t *track) offer(f *frame) (out []*Message) {
 }
 
 // advance delivers a frame that begins at next or before it.
-func (t *track) advance(f *frame) []*Message {
+func (t *track) advance(f *frame) []*message {
 	out := f.messages[t.next-f.first:]
 	t.next = f.last() + 1
 	t.begin = false
@@ -72,7 +72,7 @@ func (t *track) keep(f *frame) {
 }
 
 // drain delivers what was held back and is next now.
-func (t *track) drain() (out []*Message) {
+func (t *track) drain() (out []*message) {
 	for len(t.later) > 0 && t.later[0].first <= t.next {
 		f := t.later[0]
 		t.later[0] = nil
@@ -118,7 +118,7 @@ func (t *track) again(now time.Time, progress bool) (giveUp bool) {
 }
 
 // skip goes on behind what is missing and gives what follows.
-func (t *track) skip() []*Message {
+func (t *track) skip() []*message {
 	_, to, ok := t.missing()
 	if !ok {
 		return nil

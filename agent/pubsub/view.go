@@ -12,33 +12,16 @@ import (
 	"github.com/debros/debros/structs"
 )
 
-// TopicInfo is a topic with messages that passed this agent, or a pattern that somebody subscribes to.
-type TopicInfo struct {
-	Topic       string
-	Subscribers int   // in the whole cluster, of exactly this pattern
-	Messages    int64 // that passed this agent
-	Rate        float64
-	Last        time.Time // of the last message
-}
-
-// SubscriberInfo is subscriptions of one pattern at an agent.
-type SubscriberInfo struct {
-	Agent   peer.ID
-	Pattern string
-	Group   string
-	Count   int
-}
-
 // Topics are the topics and patterns of a namespace that this agent knows of, by name, without those that begin with _.
-func (b *Bus) Topics(ctx context.Context, ns structs.Namespace) ([]TopicInfo, error) {
+func (b *Bus) Topics(ctx context.Context, ns structs.Namespace) ([]structs.TopicInfo, error) {
 	subs, err := b.Subscribers(ctx, ns, "")
 	if err != nil {
 		return nil, err
 	}
-	by := map[string]*TopicInfo{}
-	at := func(topic string) *TopicInfo {
+	by := map[string]*structs.TopicInfo{}
+	at := func(topic string) *structs.TopicInfo {
 		if by[topic] == nil {
-			by[topic] = &TopicInfo{Topic: topic}
+			by[topic] = &structs.TopicInfo{Topic: topic}
 		}
 		return by[topic]
 	}
@@ -57,18 +40,18 @@ func (b *Bus) Topics(ctx context.Context, ns structs.Namespace) ([]TopicInfo, er
 		}
 		s.topics.mu.Unlock()
 	}
-	out := make([]TopicInfo, 0, len(by))
+	out := make([]structs.TopicInfo, 0, len(by))
 	for topic, t := range by {
 		if !strings.HasPrefix(topic, "_") {
 			out = append(out, *t)
 		}
 	}
-	slices.SortFunc(out, func(a, b TopicInfo) int { return cmp.Compare(a.Topic, b.Topic) })
+	slices.SortFunc(out, func(a, b structs.TopicInfo) int { return cmp.Compare(a.Topic, b.Topic) })
 	return out, nil
 }
 
 // Subscribers are those of a namespace in the whole cluster; with a topic, those who would get a message of it.
-func (b *Bus) Subscribers(ctx context.Context, ns structs.Namespace, topic string) ([]SubscriberInfo, error) {
+func (b *Bus) Subscribers(ctx context.Context, ns structs.Namespace, topic string) ([]structs.Subscriber, error) {
 	s, err := b.acquire(ns)
 	if err != nil {
 		return nil, err
@@ -80,11 +63,11 @@ func (b *Bus) Subscribers(ctx context.Context, ns structs.Namespace, topic strin
 	return s.presence.list(topic), nil
 }
 
-func (p *presence) list(topic string) (out []SubscriberInfo) {
+func (p *presence) list(topic string) (out []structs.Subscriber) {
 	add := func(agent peer.ID, subs map[subKey]int) {
 		for k, n := range subs {
 			if topic == "" || structs.TopicMatches(k.pattern, topic) {
-				out = append(out, SubscriberInfo{agent, k.pattern, k.group, n})
+				out = append(out, structs.Subscriber{Agent: structs.NodeID(agent.String()), Pattern: k.pattern, Group: k.group, Count: n})
 			}
 		}
 	}
@@ -96,7 +79,7 @@ func (p *presence) list(topic string) (out []SubscriberInfo) {
 		}
 	}
 	p.mu.Unlock()
-	slices.SortFunc(out, func(a, b SubscriberInfo) int {
+	slices.SortFunc(out, func(a, b structs.Subscriber) int {
 		return cmp.Or(cmp.Compare(a.Pattern, b.Pattern), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Agent, b.Agent))
 	})
 	return out

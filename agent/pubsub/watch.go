@@ -21,7 +21,10 @@ func (p *presence) show(s *Subscription, agent peer.ID, before, after map[subKey
 		for k := range in {
 			meets := func(pattern string) bool { return structs.TopicPatternsMeet(pattern, k.pattern) }
 			if without[k] == 0 && slices.ContainsFunc(s.opts.Patterns, meets) {
-				s.put(Item{Presence: &Presence{Joined: joined, Agent: agent, Pattern: k.pattern, Group: k.group}})
+				s.put(structs.MessageItem{Presence: &structs.PresenceEvent{
+					Joined:     joined,
+					Subscriber: structs.Subscriber{Agent: structs.NodeID(agent.String()), Pattern: k.pattern, Group: k.group, Count: in[k]},
+				}})
 			}
 		}
 	}
