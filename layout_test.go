@@ -38,7 +38,7 @@ var layout = map[string][]string{
 	"rpc":           {"internal/acl", "rpc/transport", "state", "structs"},
 	"rpc/transport": {"internal/creds", "structs"},
 
-	"agent": {"agent/config", "agent/gossip", "agent/httpapi", "agent/overlay", "agent/retryjoin", "agent/router", "agent/server", "agent/telemetry",
+	"agent": {"agent/config", "agent/gossip", "agent/httpapi", "agent/overlay", "agent/pubsub", "agent/retryjoin", "agent/router", "agent/server", "agent/telemetry",
 		"internal/acl", "internal/atomicfile", "internal/creds", "internal/logging", "internal/version", "rpc", "rpc/transport", "structs"},
 	"agent/agenttest":       {"agent", "agent/config", "agent/gossip", "agent/server", "api", "internal/creds", "internal/logging", "structs", "test/pace"},
 	"agent/config":          {"agent/config/settings", "internal/creds", "structs"},

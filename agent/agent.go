@@ -22,6 +22,7 @@ import (
 	"github.com/debros/debros/agent/gossip"
 	"github.com/debros/debros/agent/httpapi"
 	"github.com/debros/debros/agent/overlay"
+	"github.com/debros/debros/agent/pubsub"
 	"github.com/debros/debros/agent/router"
 	"github.com/debros/debros/agent/server"
 	"github.com/debros/debros/agent/telemetry"
@@ -59,6 +60,9 @@ type Agent struct {
 	pool      *transport.Pool
 	transport *transport.Server // servers only
 	overlay   *overlay.Overlay  // nil: no part in it
+	bus       *pubsub.Bus       // nil with it, as the next two
+	kept      *keptTopics
+	events    *userEvents
 	gossip    *gossip.Gossip
 	members   *memberCache
 	server    *server.Server // servers only
@@ -119,7 +123,7 @@ func (a *Agent) Start() (err error) {
 	}
 	a.telemetry.SetFilter(a.Config().Telemetry.PrefixFilter)
 	for _, step := range []func() error{
-		a.openDataDir, a.openCreds, a.listen, a.startOverlay, a.startCluster, a.startHTTP,
+		a.openDataDir, a.openCreds, a.listen, a.startOverlay, a.startCluster, a.startMessages, a.startHTTP,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -225,6 +229,9 @@ func (a *Agent) stop(cause error) {
 		a.notifySystemd(daemon.SdNotifyStopping)
 		a.cancel()
 		a.stopHTTP()
+		if a.bus != nil {
+			a.bus.Close()
+		}
 		errs := []error{cause}
 		if a.server != nil {
 			errs = append(errs, a.server.Close())

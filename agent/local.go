@@ -26,7 +26,11 @@ var _ httpapi.Backend = local{}
 
 // RPC implements httpapi.Cluster.
 func (l local) RPC(ctx context.Context, method string, req, reply any) error {
-	return l.a.cluster.RPC(ctx, method, req, reply)
+	err := l.a.cluster.RPC(ctx, method, req, reply)
+	if r, ok := req.(*structs.StreamRequest); ok && err == nil && l.a.kept != nil {
+		l.a.kept.forget(r.Namespace)
+	}
+	return err
 }
 
 // Stream implements httpapi.Cluster.

@@ -47,8 +47,10 @@ type StreamConsumer struct {
 	Pending uint64 `json:"pending"` // messages behind it, those that Filter leaves out included
 }
 
-// Message is a message of a stream, or one to be published, which has Topic, ID, Headers and Data only.
+// Message is a message of a stream or of a live topic. One to be published has Topic, Headers and Data, and ID for a stream or Reply and
+// Retain for a live topic.
 type Message struct {
+	// Seq is its number in its stream, or grows with the messages of one publisher and epoch.
 	Seq   uint64    `json:"seq,omitempty"`
 	Time  time.Time `json:"time,omitzero"`
 	Topic string    `json:"topic"`
@@ -56,12 +58,21 @@ type Message struct {
 	ID      string            `json:"id,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
 	Data    []byte            `json:"data"`
+
+	// Of live topics:
+
+	Publisher string `json:"publisher,omitempty"` // id of the agent that it was published at
+	Epoch     uint64 `json:"epoch,omitempty"`     // of the publisher: grows with each of its starts
+	Reply     string `json:"reply,omitempty"`     // the topic at which an answer is expected; "" = none is
+	// Retain makes it the topic's last value, which later subscribers begin with; without data it ends that.
+	Retain   bool `json:"retain,omitempty"`
+	Retained bool `json:"retained,omitempty"` // it was published before the subscription began
 }
 
 // Published says where a message is.
 type Published struct {
 	Topic     string `json:"topic"`
-	Stream    string `json:"stream"`
+	Stream    string `json:"stream"` // "" = it went to subscribers alone
 	Seq       uint64 `json:"seq"`
 	Duplicate bool   `json:"duplicate"` // it was there already
 }
@@ -141,6 +152,7 @@ func (s *Streams) Publish(ctx context.Context, o *WriteOptions, messages ...Mess
 		body = append(append(body, line...), '\n')
 	}
 	r := s.c.newRequest(http.MethodPost, "/v1/pubsub/publish")
+	r.params.Set("durable", "")
 	r.body, r.contentType = body, "application/x-ndjson"
 	r.repeatable = true
 	var out struct {

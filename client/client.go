@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/debros/debros/api"
@@ -40,8 +39,7 @@ var ErrNotConnected = errors.New("client not connected: no database connection a
 type client struct {
 	cfg       ClientConfig
 	namespace string
-	bus       *bus
-	checks    atomic.Uint64 // of pubsub, each with a topic of its own
+	subs      *subscriptions
 
 	connect sync.Mutex // held while one Connect or Disconnect runs
 
@@ -67,7 +65,7 @@ func NewClient(config *ClientConfig) (NetworkClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{cfg: cfg, namespace: namespace, bus: newBus()}, nil
+	return &client{cfg: cfg, namespace: namespace, subs: newSubscriptions()}, nil
 }
 
 // current is the session, or ErrNotConnected.
@@ -188,7 +186,7 @@ func (c *client) Disconnect() error {
 	defer c.connect.Unlock()
 	s, _ := c.current()
 	c.set(nil, nil)
-	c.bus.clear()
+	c.subs.clear()
 	if s == nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"time"
@@ -94,21 +95,27 @@ func (c *client) checkStorage(ctx context.Context) error {
 
 // checkPubSub has a message go round.
 func (c *client) checkPubSub(ctx context.Context) error {
-	if _, err := c.current(); err != nil {
+	s, err := c.current()
+	if err != nil {
 		return err
 	}
-	topic := fmt.Sprint("_health.", c.checks.Add(1)) // two may be measured at once
-	arrived := make(chan struct{}, 1)
-	c.bus.subscribe(topic, func(string, []byte) error {
-		arrived <- struct{}{}
-		return nil
-	}, func(error) {})
-	defer c.bus.unsubscribe(topic)
-	c.bus.publish(topic, nil)
-	select {
-	case <-arrived:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("a message did not come back: %w", ctx.Err())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	topic := "_health." + rand.Text() // others measure too
+	sub, err := s.api.PubSub().Subscribe(ctx, api.SubscribeOptions{}, topic)
+	if err != nil {
+		return err
 	}
+	if _, _, err := s.api.PubSub().Publish(ctx, nil, api.Message{Topic: topic}); err != nil {
+		return err
+	}
+	for e, err := range sub.All() {
+		if err != nil {
+			return err
+		}
+		if e.Message != nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("a message did not come back: %w", ctx.Err())
 }

@@ -8,18 +8,16 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/debros/debros/structs"
+	"github.com/debros/debros/api"
 )
 
 // MessageHandler is called for each message, one at a time for each subscription. An error is counted and logged, and stops nothing.
 type MessageHandler func(topic string, data []byte) error
 
-// PubSubClient publishes and subscribes within the application's namespace (N64).
-//
-// Today messages stay within this client: they reach its own subscriptions, and nobody else's.
+// PubSubClient publishes and subscribes within the application's namespace, at every agent of the network (N64).
 type PubSubClient interface {
-	// Subscribe has handler called for the messages of a topic, in which * is one token and > at the end the rest. A second one for the
-	// same topic replaces the first.
+	// Subscribe has handler called for the messages of a topic, in which * is one token and > at the end the rest. What is published when it
+	// returns will come. A second one for the same topic replaces the first. ctx bounds the call, not the subscription.
 	Subscribe(ctx context.Context, topic string, handler MessageHandler) error
 	Publish(ctx context.Context, topic string, data []byte) error
 	// Unsubscribe ends a subscription: its handler is not called again, though it may be running.
@@ -32,37 +30,31 @@ type pubsub struct{ c *client }
 
 // Subscribe implements PubSubClient.
 func (p pubsub) Subscribe(ctx context.Context, topic string, handler MessageHandler) error {
-	switch _, err := p.c.current(); {
-	case err != nil:
+	s, err := p.c.current()
+	if err != nil {
 		return err
-	case handler == nil:
-		return fmt.Errorf("subscribe to %s: no handler", topic)
-	case !structs.ValidTopicPattern(topic):
-		return fmt.Errorf("subscribe: %q is no pattern of topics", topic)
-	case ctx.Err() != nil:
-		return ctx.Err()
 	}
-	p.c.bus.subscribe(topic, handler, func(err error) { p.c.say("handler of %s: %v", topic, err) })
-	return nil
+	if handler == nil {
+		return fmt.Errorf("subscribe to %s: no handler", topic)
+	}
+	return p.c.subs.subscribe(ctx, s.api, topic, handler, func(format string, args ...any) {
+		p.c.say("subscription to %s: %s", topic, fmt.Sprintf(format, args...))
+	})
 }
 
 // Publish implements PubSubClient.
 func (p pubsub) Publish(ctx context.Context, topic string, data []byte) error {
-	switch _, err := p.c.current(); {
-	case err != nil:
+	s, err := p.c.current()
+	if err != nil {
 		return err
-	case !structs.ValidTopic(topic):
-		return fmt.Errorf("publish: %q is no topic", topic)
-	case ctx.Err() != nil:
-		return ctx.Err()
 	}
-	p.c.bus.publish(topic, data)
-	return nil
+	_, _, err = s.api.PubSub().Publish(ctx, nil, api.Message{Topic: topic, Data: data})
+	return err
 }
 
 // Unsubscribe implements PubSubClient.
 func (p pubsub) Unsubscribe(_ context.Context, topic string) error {
-	if !p.c.bus.unsubscribe(topic) {
+	if !p.c.subs.unsubscribe(topic) {
 		return fmt.Errorf("not subscribed to %s", topic)
 	}
 	return nil
@@ -73,115 +65,106 @@ func (p pubsub) ListTopics(context.Context) ([]string, error) {
 	if _, err := p.c.current(); err != nil {
 		return nil, err
 	}
-	return p.c.bus.topics(), nil
+	return p.c.subs.topics(), nil
 }
 
-// queueMax bounds what waits for one handler; the oldest goes, and is counted, since a slow handler must not hold others up.
-const queueMax = 1024
-
-// bus carries messages from this client to itself.
-type bus struct {
+// subscriptions are the handlers of a client, by topic.
+type subscriptions struct {
 	mu   sync.Mutex // protects the following
-	subs map[string]*subscription
+	byID map[string]*subscription
 }
 
-// subscription is one handler with its queue.
+// subscription is one handler. Messages wait for it at the agent.
 type subscription struct {
+	sub     *api.Subscription
 	handler MessageHandler
-	failed  func(error)
-	queue   chan message
-	stop    chan struct{}
+	say     func(format string, args ...any)
+	ended   atomic.Bool
 	errors  atomic.Int64
-	dropped atomic.Int64
+	lost    atomic.Int64 // gaps and overflows
 }
 
-type message struct {
-	topic string
-	data  []byte
-}
+func newSubscriptions() *subscriptions { return &subscriptions{byID: map[string]*subscription{}} }
 
-func newBus() *bus { return &bus{subs: map[string]*subscription{}} }
-
-func (b *bus) subscribe(pattern string, handler MessageHandler, failed func(error)) {
-	s := &subscription{handler: handler, failed: failed, queue: make(chan message, queueMax), stop: make(chan struct{})}
-	b.mu.Lock()
-	old := b.subs[pattern]
-	b.subs[pattern] = s
-	b.mu.Unlock()
-	if old != nil {
-		close(old.stop)
+func (l *subscriptions) subscribe(ctx context.Context, c *api.Client, topic string, handler MessageHandler, say func(string, ...any)) error {
+	own, cancel := context.WithCancel(context.Background())
+	stop := context.AfterFunc(ctx, cancel)
+	sub, err := c.PubSub().Subscribe(own, api.SubscribeOptions{}, topic)
+	if !stop() || err != nil {
+		cancel()
+		if err == nil {
+			err = ctx.Err()
+		}
+		return err
 	}
-	go s.run() // ends with the subscription; nobody waits for it, since it may be its handler that ends it
+	s := &subscription{sub: sub, handler: handler, say: say}
+	l.mu.Lock()
+	old := l.byID[topic]
+	l.byID[topic] = s
+	l.mu.Unlock()
+	if old != nil {
+		old.end()
+	}
+	go func() { // ends with the subscription; nobody waits for it, since it may be its handler that ends it
+		defer cancel()
+		s.run()
+	}()
+	return nil
+}
+
+func (s *subscription) end() {
+	s.ended.Store(true)
+	s.sub.Close()
 }
 
 // run calls the handler until the subscription ends.
 func (s *subscription) run() {
-	for {
-		select {
-		case m := <-s.queue:
-			if err := s.call(m); err != nil {
-				s.errors.Add(1)
-				s.failed(err)
-			}
-		case <-s.stop:
+	for e, err := range s.sub.All() {
+		switch {
+		case s.ended.Load():
 			return
+		case err != nil:
+			s.say("%v", err)
+		case e.Message == nil:
+			s.lost.Add(1)
+			s.say("messages are lost (%d dropped here)", e.Overflow)
+		default:
+			if err := s.call(e.Message); err != nil {
+				s.errors.Add(1)
+				s.say("the handler failed: %v", err)
+			}
 		}
 	}
 }
 
 // call takes a panic of the handler for an error: it is the application's, and others are served too.
-func (s *subscription) call(m message) (err error) {
+func (s *subscription) call(m *api.Message) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the handler panicked: %v", p)
+			err = fmt.Errorf("it panicked: %v", p)
 		}
 	}()
-	return s.handler(m.topic, m.data)
+	return s.handler(m.Topic, m.Data)
 }
 
-func (s *subscription) put(m message) {
-	for {
-		select {
-		case s.queue <- m:
-			return
-		default:
-		}
-		select {
-		case <-s.queue:
-			s.dropped.Add(1)
-		default:
-		}
-	}
-}
-
-func (b *bus) publish(topic string, data []byte) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for pattern, s := range b.subs {
-		if structs.TopicMatches(pattern, topic) {
-			s.put(message{topic, slices.Clone(data)})
-		}
-	}
-}
-
-func (b *bus) unsubscribe(pattern string) bool {
-	b.mu.Lock()
-	s := b.subs[pattern]
-	delete(b.subs, pattern)
-	b.mu.Unlock()
+func (l *subscriptions) unsubscribe(topic string) bool {
+	l.mu.Lock()
+	s := l.byID[topic]
+	delete(l.byID, topic)
+	l.mu.Unlock()
 	if s != nil {
-		close(s.stop)
+		s.end()
 	}
 	return s != nil
 }
 
-func (b *bus) topics() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (l *subscriptions) topics() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	list := []string{}
-	for pattern := range b.subs {
-		if !strings.HasPrefix(pattern, "_") {
-			list = append(list, pattern)
+	for topic := range l.byID {
+		if !strings.HasPrefix(topic, "_") {
+			list = append(list, topic)
 		}
 	}
 	slices.Sort(list)
@@ -189,12 +172,12 @@ func (b *bus) topics() []string {
 }
 
 // clear ends every subscription.
-func (b *bus) clear() {
-	b.mu.Lock()
-	subs := b.subs
-	b.subs = map[string]*subscription{}
-	b.mu.Unlock()
-	for _, s := range subs {
-		close(s.stop)
+func (l *subscriptions) clear() {
+	l.mu.Lock()
+	all := l.byID
+	l.byID = map[string]*subscription{}
+	l.mu.Unlock()
+	for _, s := range all {
+		s.end()
 	}
 }

@@ -147,3 +147,11 @@ func timeText(t time.Time) string {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// dash stands for what is not there, so that columns can be counted.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -68,7 +68,9 @@ type MessageBody struct {
 	Topic   string            `json:"topic"`
 	ID      string            `json:"id,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
-	Data    []byte            `json:"data"` // base64
+	Reply   string            `json:"reply,omitempty"`  // no stream keeps those
+	Retain  bool              `json:"retain,omitempty"` // nor those
+	Data    []byte            `json:"data"`             // base64
 }
 
 // Body is the message as HTTP shows it.
@@ -84,7 +86,7 @@ func (m *StreamMessage) Body() MessageBody {
 // PublishedBody says where a message is.
 type PublishedBody struct {
 	Topic     string `json:"topic"`
-	Stream    string `json:"stream"`
+	Stream    string `json:"stream,omitempty"` // "" = no stream keeps it
 	Seq       uint64 `json:"seq"`
 	Duplicate bool   `json:"duplicate,omitempty"`
 }
@@ -93,7 +95,7 @@ type PublishedBody struct {
 type PublishedListBody struct {
 	Published int             `json:"published"` // duplicates not counted
 	Messages  []PublishedBody `json:"messages"`
-	Index     uint64          `json:"index"`
+	Index     uint64          `json:"index,omitempty"` // 0 = no stream keeps them
 }
 
 // MessagesBody is a page of a stream.

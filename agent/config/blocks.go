@@ -55,6 +55,7 @@ type TLSHTTP struct {
 type Limits struct {
 	KVValueBytesMax             int           `hcl:"kv_value_bytes_max" default:"524288" min:"1" max:"16777216" reload:"true" doc:"Bytes of one value of the key-value store."`
 	TxnOpsMax                   int           `hcl:"txn_ops_max" default:"128" min:"1" max:"65536" reload:"true" doc:"Operations of one transaction."`
+	MessageBytesMax             int           `hcl:"message_bytes_max" default:"1048576" min:"1024" max:"8388608" doc:"Bytes of the topic, headers and data of one live message."`
 	TxnBytesMax                 int           `hcl:"txn_bytes_max" default:"1048576" min:"1" max:"33554432" reload:"true" doc:"Bytes of the keys and values of one transaction together."`
 	SQLBytesMax                 int           `hcl:"sql_bytes_max" default:"4194304" min:"1" max:"33554432" reload:"true" doc:"Bytes of the statements and arguments of one SQL request together."`
 	SnapshotBytesMax            int64         `hcl:"snapshot_bytes_max" default:"17179869184" min:"1" doc:"Bytes of a snapshot archive to restore."`

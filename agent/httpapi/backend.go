@@ -14,6 +14,7 @@ type Backend interface {
 	Cluster
 	Local
 	Network
+	Messages
 }
 
 // Cluster reaches the servers: on a server its own endpoints, on a client agent one of the servers.

@@ -399,3 +399,32 @@ func (r raftOps) SnapshotRestore(_ context.Context, in io.Reader) (uint64, error
 	}
 	return m.Index, r.c.fsm.Restore(io.NopCloser(&buf))
 }
+
+// Live topics are tested where there is an overlay, in package agent. Here every topic is one that a stream keeps.
+var errNoOverlay = structs.Errorf(structs.KindUnsupported, "no overlay")
+
+func (a agent) PublishMessages(context.Context, Caller, []*structs.Message) error {
+	return errNoOverlay
+}
+
+func (a agent) SubscribeMessages(context.Context, Caller, structs.SubscribeOptions) (Subscription, error) {
+	return nil, errNoOverlay
+}
+
+func (a agent) RequestMessages(context.Context, Caller, *structs.Message, int) ([]*structs.Message, error) {
+	return nil, errNoOverlay
+}
+
+func (a agent) Topics(context.Context, Caller) ([]structs.TopicInfo, error) { return nil, errNoOverlay }
+
+func (a agent) Subscribers(context.Context, Caller, string) ([]structs.Subscriber, error) {
+	return nil, errNoOverlay
+}
+
+func (a agent) StreamOf(_ context.Context, _ Caller, topic string) (string, error) { return topic, nil }
+
+func (a agent) Events(context.Context, Caller, uint64) ([]*structs.UserEvent, uint64, error) {
+	return nil, 0, errNoOverlay
+}
+
+func (a agent) FireEvent(context.Context, Caller, *structs.UserEvent) error { return errNoOverlay }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -149,9 +150,19 @@ func (c *call) pretty() bool { return c.flag("pretty") }
 
 func (c *call) marshal(v any, prefix string) ([]byte, error) {
 	if c.pretty() {
-		return json.MarshalIndent(v, prefix, "    ")
+		return encodeJSON(v, prefix, "    ")
 	}
-	return json.Marshal(v)
+	return encodeJSON(v, "", "")
+}
+
+// encodeJSON writes JSON as it reads best: no browser takes a reply for HTML, so < and > need no escapes.
+func encodeJSON(v any, prefix, indent string) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent(prefix, indent)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
 }
 
 // flag reports whether the parameter is there; "false" and "0" count as absent, so that nobody

@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-
-	"github.com/debros/debros/structs"
 )
 
 // route is the agents of a group.
@@ -46,7 +44,7 @@ func (p *presence) choose(list []*message) {
 	defer p.mu.Unlock()
 	for _, r := range p.routes {
 		for _, m := range list {
-			if structs.TopicMatches(r.pattern, m.Topic) {
+			if matches(r.pattern, m.Topic) {
 				r.turn++
 				m.groups = append(m.groups, chosen{r.groupKey, r.agents[r.turn%len(r.agents)]})
 			}

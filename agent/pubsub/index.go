@@ -37,6 +37,11 @@ func newIndex() *index {
 	return &index{exact: map[string][]*member{}, groups: map[groupKey]*group{}, all: map[*Subscription]*member{}}
 }
 
+// matches is structs.TopicMatches, where a wildcard at the beginning does not name topics that begin with _: they are not for everybody.
+func matches(pattern, topic string) bool {
+	return (topic[0] != '_' || pattern[0] != '*' && pattern[0] != '>') && structs.TopicMatches(pattern, topic)
+}
+
 func isLiteral(pattern string) bool { return !strings.ContainsAny(pattern, "*>") }
 
 // add has a subscription get what these patterns name.
@@ -99,7 +104,7 @@ func (x *index) deliver(m *message, self peer.ID) (n int) {
 	}
 	for _, o := range x.wild {
 		for _, p := range o.patterns {
-			if structs.TopicMatches(p, m.Topic) {
+			if matches(p, m.Topic) {
 				give(o)
 				break
 			}

@@ -15,7 +15,7 @@ import (
 
 // Each agent says what its subscribers want, as the last value of a topic of its own in the presence carrier; so whoever joins that has it at once.
 const (
-	presenceTopic = "_presence"
+	PresenceTopic = "_presence" // begins the topics; nobody else publishes to them
 	// presenceDelay gathers what comes together.
 	presenceDelay = 50 * time.Millisecond
 	// presenceInterval is how often an agent says it again, and presenceTimeout how long it is believed.
@@ -204,7 +204,7 @@ func (p *presence) tell(ctx context.Context) (*message, error) {
 	})
 	state.Subs = state.Subs[:min(len(state.Subs), presenceMax)]
 	m := &message{sent: make(chan struct{})}
-	m.Topic, m.Time, m.Retain = presenceTopic+"."+string(p.space.bus.node), time.Now(), true
+	m.Topic, m.Time, m.Retain = PresenceTopic+"."+string(p.space.bus.node), time.Now(), true
 	var err error
 	if len(state.Subs) > 0 {
 		m.Data, err = structs.Encode(&state)
@@ -226,7 +226,7 @@ func (p *presence) tell(ctx context.Context) (*message, error) {
 
 // take notes what another agent tells.
 func (p *presence) take(m *message) {
-	if m.publisher == p.space.bus.self || m.Topic != presenceTopic+"."+string(m.Publisher) {
+	if m.publisher == p.space.bus.self || m.Topic != PresenceTopic+"."+string(m.Publisher) {
 		return
 	}
 	if time.Since(m.Time) > presenceTimeout && p.space.bus.cfg.Host.Network().Connectedness(m.publisher) == network.NotConnected {

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// inboxPrefix begins the topics at which this package waits for replies; the rest of their first token is of the agent.
-	inboxPrefix = "_inbox-"
+	// InboxPrefix begins the topics at which this package waits for replies; the rest of their first token is of the agent.
+	InboxPrefix = "_inbox-"
 	// requestsMax bounds the requests of a namespace that wait at a time.
 	requestsMax = 4096
-	// requestRepliesMax bounds the replies that one request waits for.
+	// RequestRepliesMax bounds the replies that one request waits for.
 	RequestRepliesMax = 1024
 )
 
@@ -33,7 +33,7 @@ type requests struct {
 
 func newRequests(s *space) *requests {
 	id := s.bus.self.String()
-	return &requests{space: s, topic: inboxPrefix + id[max(0, len(id)-12):], waiting: map[string]chan *structs.Message{}}
+	return &requests{space: s, topic: InboxPrefix + id[max(0, len(id)-12):], waiting: map[string]chan *structs.Message{}}
 }
 
 // Request publishes a message and waits for so many replies. When ctx ends it returns those that came, and an error when none did.

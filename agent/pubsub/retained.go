@@ -99,7 +99,7 @@ func (r *retained) match(patterns []string) (out []*message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range r.values {
-		named := func(p string) bool { return structs.TopicMatches(p, m.Topic) }
+		named := func(p string) bool { return matches(p, m.Topic) }
 		if len(m.Data) > 0 && slices.ContainsFunc(patterns, named) {
 			out = append(out, m)
 		}

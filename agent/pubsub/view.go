@@ -66,7 +66,7 @@ func (b *Bus) Subscribers(ctx context.Context, ns structs.Namespace, topic strin
 func (p *presence) list(topic string) (out []structs.Subscriber) {
 	add := func(agent peer.ID, subs map[subKey]int) {
 		for k, n := range subs {
-			if topic == "" || structs.TopicMatches(k.pattern, topic) {
+			if topic == "" || matches(k.pattern, topic) {
 				out = append(out, structs.Subscriber{Agent: structs.NodeID(agent.String()), Pattern: k.pattern, Group: k.group, Count: n})
 			}
 		}
