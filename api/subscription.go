@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -54,6 +55,33 @@ type Subscription struct {
 	cancel   context.CancelFunc
 	conn     *liveConn // nil: to be opened again
 	broken   bool      // something may have been missed since
+	heard    map[place]position
+}
+
+// place is where numbers of messages run: a publisher, and topics that have their first token in common at least.
+type place struct{ publisher, token string }
+
+type position struct{ epoch, seq uint64 }
+
+// heardMax bounds the places that a subscription remembers.
+const heardMax = 16384
+
+// news reports whether a message has not come before. An agent gives each once; another one, after the first is gone, may begin with some that came.
+func (s *Subscription) news(m *Message) bool {
+	if m.Retained {
+		return true
+	}
+	token, _, _ := strings.Cut(m.Topic, ".")
+	at, last := place{m.Publisher, token}, position{m.Epoch, m.Seq}
+	before, known := s.heard[at]
+	if known && (last.epoch < before.epoch || last.epoch == before.epoch && last.seq <= before.seq) {
+		return false
+	}
+	if !known && len(s.heard) >= heardMax {
+		clear(s.heard)
+	}
+	s.heard[at] = last
+	return true
 }
 
 // liveConn is one connection of a subscription.
@@ -68,7 +96,7 @@ type liveConn struct {
 
 // Subscribe begins a subscription: what is published to topics of the patterns when it returns, All will yield. It ends with ctx, or Close.
 func (p *PubSub) Subscribe(ctx context.Context, o SubscribeOptions, patterns ...string) (*Subscription, error) {
-	s := &Subscription{p: p, o: o, patterns: patterns}
+	s := &Subscription{p: p, o: o, patterns: patterns, heard: map[place]position{}}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	var err error
 	if s.conn, err = s.open(); err != nil {
@@ -170,7 +198,8 @@ func (s *Subscription) read(yield func(*Event) bool) error {
 			s.conn.close()
 			s.conn = nil
 			return err
-		case e != nil && !yield(e):
+		case e == nil || e.Message != nil && !s.news(e.Message):
+		case !yield(e):
 			return nil
 		}
 	}

@@ -25,7 +25,9 @@ const (
 	// replyBytesMax bounds the frames of one reply; who asked asks for the rest.
 	replyBytesMax = 4 << 20
 	// replyHeaderMax bounds what comes before them.
-	replyHeaderMax  = 1 << 20
+	replyHeaderMax = 1 << 20
+	// agoSlack is how much more than a span is asked for at first, since the question takes a while: rather a little too much than too little.
+	agoSlack        = 50 * time.Millisecond
 	replyFramesMax  = 16384
 	askCarriersMax  = 4096
 	askedPeersMax   = 4 // beside the publisher
@@ -46,7 +48,7 @@ type request struct {
 	Publisher []byte   `codec:",omitempty"`
 	Epoch     uint64   `codec:",omitempty"`
 	From, To  uint64   `codec:",omitempty"`
-	Since     int64    `codec:",omitempty"` // unix ns: frames before it are not wanted
+	Ago       int64    `codec:",omitempty"` // ns: only frames that the asked one has known for less
 	Frame     []byte   `codec:",omitempty"`
 }
 
@@ -55,6 +57,8 @@ type reply struct {
 	Epoch  uint64 `codec:",omitempty"`
 	Heads  []head `codec:",omitempty"`
 	Frames int    `codec:",omitempty"`
+	// Begin is the number with which what Ago asks for begins, as far as the asked one knows; 0 = it does not.
+	Begin uint64 `codec:",omitempty"`
 }
 
 // head is where an agent stands in a carrier.
@@ -69,13 +73,15 @@ type question struct {
 	publisher peer.ID
 	epoch     uint64
 	from, to  uint64
-	since     int64
+	// ago > 0 asks for what was published since then only. It is a span and no time: clocks differ.
+	ago time.Duration
 }
 
 // answer is what asking has brought, by number. complete says that its publisher has nothing of what is before the first of them.
 type answer struct {
 	frames   []*frame
 	complete bool
+	begin    uint64 // as reply.Begin
 }
 
 // ask puts one request to a peer; each gets the frames as they come.
@@ -134,7 +140,7 @@ func (b *Bus) converse(ctx context.Context, s network.Stream, req *request, each
 func (b *Bus) repair(ctx context.Context, c *carrier, q *question) *answer {
 	a := &answer{}
 	a.complete = b.askFrames(ctx, q.publisher, q, a)
-	if len(a.frames) > 0 || a.complete && q.since > 0 {
+	if len(a.frames) > 0 || a.begin > 0 {
 		return a
 	}
 	asked := 0
@@ -143,7 +149,7 @@ func (b *Bus) repair(ctx context.Context, c *carrier, q *question) *answer {
 			continue
 		}
 		asked++
-		if b.askFrames(ctx, p, q, a); len(a.frames) > 0 {
+		if b.askFrames(ctx, p, q, a); len(a.frames) > 0 || a.begin > 0 {
 			return a
 		}
 	}
@@ -152,11 +158,29 @@ func (b *Bus) repair(ctx context.Context, c *carrier, q *question) *answer {
 
 // askFrames asks one peer. It reports whether that was the publisher, who said everything there is to say.
 func (b *Bus) askFrames(ctx context.Context, p peer.ID, q *question, a *answer) (complete bool) {
-	req := &request{
-		Op: opFrames, Carriers: []string{q.carrier}, Publisher: []byte(q.publisher), Epoch: q.epoch,
-		From: q.from, To: q.to, Since: q.since,
+	for slack := agoSlack; ; {
+		began := time.Now()
+		frames, rep, err := b.askOnce(ctx, p, q, slack)
+		if err != nil {
+			b.log.Debug("messages not repaired", "carrier", q.carrier, "publisher", q.publisher, "error", err)
+			return false
+		}
+		// A question that was longer on its way than the slack may have missed the first of them.
+		if took := time.Since(began); q.ago > 0 && took > slack {
+			slack = 2 * took
+			continue
+		}
+		a.frames, a.begin = frames, rep.Begin
+		return p == q.publisher
 	}
-	_, err := b.ask(ctx, p, req, func(raw []byte) error {
+}
+
+func (b *Bus) askOnce(ctx context.Context, p peer.ID, q *question, slack time.Duration) (frames []*frame, rep *reply, err error) {
+	req := &request{Op: opFrames, Carriers: []string{q.carrier}, Publisher: []byte(q.publisher), Epoch: q.epoch, From: q.from, To: q.to}
+	if q.ago > 0 {
+		req.Ago = int64(q.ago + slack)
+	}
+	rep, err = b.ask(ctx, p, req, func(raw []byte) error {
 		f, err := openFrame(q.carrier, raw)
 		switch {
 		case err != nil:
@@ -164,14 +188,10 @@ func (b *Bus) askFrames(ctx context.Context, p peer.ID, q *question, a *answer) 
 		case f.publisher != q.publisher || f.epoch != q.epoch || len(f.messages) == 0 || f.first > q.to || f.last() < q.from:
 			return errors.New("not what was asked for")
 		}
-		a.frames = append(a.frames, f)
+		frames = append(frames, f)
 		return nil
 	})
-	if err != nil {
-		b.log.Debug("messages not repaired", "carrier", q.carrier, "publisher", q.publisher, "error", err)
-		return false
-	}
-	return p == q.publisher
+	return frames, rep, err
 }
 
 func writeBlock(w io.Writer, data []byte) error {

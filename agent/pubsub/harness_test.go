@@ -144,7 +144,7 @@ func take(t testing.TB, s *Subscription, n int) (out []structs.MessageItem) {
 	for len(out) < n {
 		items, err := s.Next(ctx)
 		if err != nil {
-			t.Fatalf("%d of %d items, then: %v", len(out), n, err)
+			t.Fatalf("%d of %d items, %v, then: %v", len(out), n, texts(out), err)
 		}
 		out = append(out, items...)
 	}

@@ -63,7 +63,7 @@ func (in *inbox) ask(t *track) {
 	}
 	q := &question{carrier: in.c.wire, publisher: t.publisher, epoch: t.epoch, from: from, to: to}
 	if t.begin {
-		q.since = in.begun.UnixNano()
+		q.ago = time.Since(in.begun)
 	}
 	t.asking = true
 	in.c.bus.spawn(func() {
@@ -77,21 +77,18 @@ func (in *inbox) answered(t *track, q *question, a *answer) {
 	if in.tracks[t.publisher] != t {
 		return // it has restarted meanwhile
 	}
+	began := t.begin && a.begin > 0
+	if began {
+		in.deliver(t.startAt(a.begin))
+	}
 	for _, f := range a.frames {
 		in.c.space.counts.repaired.Add(int64(len(f.messages)))
-		if t.begin && f.first > t.next {
-			t.next = f.first // before it is what was published before we began
-		}
 		in.offer(t, f)
 	}
-	if t.begin && a.complete && t.next == q.from {
-		// Nothing was published since we began but what is here.
-		in.deliver(t.skip())
-	}
 	// What came by itself meanwhile is progress too; and the answer says nothing of what was not asked for.
-	progress := t.next > q.from
+	progress := t.next > q.from || began
 	giveUp := t.again(time.Now(), progress)
-	if giveUp || a.complete && !progress {
+	if giveUp || a.complete && !progress && !t.begin {
 		in.giveUp(t)
 	}
 	in.watch(t)

@@ -234,7 +234,7 @@ func (o *outbox) frame(first uint64, list []*message) *frame {
 }
 
 // find answers a question about this agent's own messages.
-func (o *outbox) find(q *question, bytesMax int) []*frame {
+func (o *outbox) find(q *question, bytesMax int) (frames []*frame, begin uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	behind := 0
@@ -244,7 +244,10 @@ func (o *outbox) find(q *question, bytesMax int) []*frame {
 	if now := time.Now(); behind > lagBytes && o.running && now.Sub(o.held) > freeTime {
 		o.held = now.Add(holdTime)
 	}
-	return o.ring.find(q, bytesMax)
+	if begin = o.ring.begin(q); begin == 0 && q.epoch == o.c.bus.cfg.Epoch {
+		begin = o.head + 1 // it is long since anything was sent
+	}
+	return o.ring.find(q, bytesMax), begin
 }
 
 // busy says that something is on its way, or is still being told of.

@@ -128,9 +128,9 @@ func TestNothingCrossesANamespace(t *testing.T) {
 
 // twoOfThree publishes three messages of which node 1 loses the second, and whose publisher answers nobody.
 func twoOfThree(t *testing.T, nodes []*node) *Subscription {
-	nodes[0].host.RemoveStreamHandler(protoMessages)
 	nodes[1].lose = func(f *frame) bool { return len(f.messages) > 0 && string(f.messages[0].Data) == "2" }
 	s := nodes[1].to(t, "a")
+	nodes[0].host.RemoveStreamHandler(protoMessages)
 	for i := range 3 {
 		nodes[0].pub(t, "a", fmt.Sprint(i+1))
 		o := nodes[0].spaces["default"].carrierOf("a").outbox
@@ -257,4 +257,49 @@ func TestMessagesAreHeldToTheirBounds(t *testing.T) {
 	if got := take(t, s, 1); len(got[0].Message.Data) != 1<<20-1 {
 		t.Errorf("%d bytes", len(got[0].Message.Data))
 	}
+}
+
+// Old frames still go round in the mesh when an agent joins a carrier, and its publisher may be met only later.
+func TestWhatWasPublishedBeforeASubscriptionDoesNotCome(t *testing.T) {
+	t.Parallel()
+	nodes := cluster(t, 2)
+	nodes[1].to(t, "a") // keeps what it has heard
+	for i := range 3 {
+		nodes[0].pub(t, "a", fmt.Sprint("old ", i))
+	}
+	o := nodes[0].spaces["default"].carrierOf("a").outbox
+	eventually(t, "sent", func() bool { return o.sent() == 3 })
+	late := startNode(t, newKey(t), 1)
+	time.Sleep(20 * agoSlack) // what is older than this is told apart
+	s := late.to(t, "a")
+	connect(t, late, nodes[0])
+	connect(t, late, nodes[1])
+	in := late.spaces["default"].carrierOf("a").inbox()
+	for _, f := range slices.Clone(o.ring.frames) {
+		in.take(f)
+	}
+	nodes[0].pub(t, "a", "new")
+	if got := texts(take(t, s, 1)); !slices.Equal(got, []string{"new"}) {
+		t.Errorf("%v", got)
+	}
+	nothing(t, s)
+}
+
+// A publisher that is met only after the subscription began has sent some of it already.
+func TestWhatWasPublishedSinceASubscriptionBeganComes(t *testing.T) {
+	t.Parallel()
+	a, b := startNode(t, newKey(t), 1), startNode(t, newKey(t), 1)
+	a.pub(t, "a", "old")
+	o := a.spaces["default"].carrierOf("a").outbox
+	eventually(t, "sent", func() bool { return o.sent() == 1 })
+	time.Sleep(20 * agoSlack) // what is older than this is told apart
+	s := b.to(t, "a")
+	a.pub(t, "a", "1")
+	eventually(t, "sent", func() bool { return o.sent() == 2 })
+	a.pub(t, "a", "2")
+	connect(t, a, b)
+	if got := texts(take(t, s, 2)); !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("%v", got)
+	}
+	nothing(t, s)
 }

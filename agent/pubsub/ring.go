@@ -52,8 +52,8 @@ func (r *ring) drop(n int) {
 
 // find gives the frames of a question, at most bytesMax bytes of them but at least one, by their numbers.
 func (r *ring) find(q *question, bytesMax int) (out []*frame) {
-	for _, f := range r.frames {
-		if f.publisher == q.publisher && f.epoch == q.epoch && f.last() >= q.from && f.first <= q.to && f.time >= q.since {
+	for i, f := range r.frames {
+		if f.publisher == q.publisher && f.epoch == q.epoch && f.last() >= q.from && f.first <= q.to && (q.ago == 0 || time.Since(r.at[i]) <= q.ago) {
 			out = append(out, f)
 		}
 	}
@@ -65,4 +65,18 @@ func (r *ring) find(q *question, bytesMax int) (out []*frame) {
 		}
 	}
 	return out
+}
+
+// begin is the number with which what a question's ago asks for begins; 0 when nothing is known of the publisher.
+func (r *ring) begin(q *question) (n uint64) {
+	for i, f := range r.frames {
+		switch {
+		case f.publisher != q.publisher || f.epoch != q.epoch:
+		case time.Since(r.at[i]) > q.ago:
+			n = max(n, f.last()+1)
+		case n == 0 || f.first < n:
+			n = f.first
+		}
+	}
+	return n
 }

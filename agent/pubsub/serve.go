@@ -59,7 +59,7 @@ func (b *Bus) answer(s network.Stream) error {
 		}
 		frames = frames[:min(len(frames), replyFramesMax)]
 	case opFrames:
-		frames = b.find(&req)
+		frames = b.find(&req, rep)
 	case opTake:
 		if err := b.taken(req.Carriers[0], req.Frame); err != nil {
 			return err
@@ -83,16 +83,21 @@ func (b *Bus) answer(s network.Stream) error {
 }
 
 // find gives the frames that this agent has of those a request is for: its own, or those it has received.
-func (b *Bus) find(req *request) (out []*frame) {
+func (b *Bus) find(req *request, rep *reply) (out []*frame) {
 	c := b.known(req.Carriers[0])
 	if c == nil {
 		return nil
 	}
-	q := &question{carrier: c.wire, publisher: peer.ID(req.Publisher), epoch: req.Epoch, from: req.From, to: req.To, since: req.Since}
+	q := &question{
+		carrier: c.wire, publisher: peer.ID(req.Publisher), epoch: req.Epoch, from: req.From, to: req.To, ago: time.Duration(max(0, req.Ago)),
+	}
 	if q.publisher == b.self {
-		out = c.outbox.find(q, replyBytesMax)
+		out, rep.Begin = c.outbox.find(q, replyBytesMax)
 	} else if in := c.inbox(); in != nil {
-		in.do(func() { out = in.ring.find(q, replyBytesMax) })
+		in.do(func() { out, rep.Begin = in.ring.find(q, replyBytesMax), in.ring.begin(q) })
+	}
+	if q.ago == 0 {
+		rep.Begin = 0
 	}
 	return out
 }

@@ -26,7 +26,8 @@ type track struct {
 	head      uint64   // the highest number that the publisher is known to have sent
 	later     []*frame // beyond next, by number
 	bytes     int      // of later
-	// begin is set while it is not known which numbers were sent before the carrier was joined; what is missing is then asked for by time.
+	// begin is set while it is not known which numbers were sent before the carrier was joined: the publisher is asked then. Old frames still go
+	// round in the mesh.
 	begin bool
 
 	since  time.Time // when something began to be missing, or asking last helped; zero = nothing is missing
@@ -35,9 +36,9 @@ type track struct {
 	asking bool
 }
 
-// newTrack begins with the first frame that came of a publisher.
+// newTrack is of a publisher that was not known when the carrier was joined.
 func newTrack(f *frame) *track {
-	return &track{publisher: f.publisher, epoch: f.epoch, next: 1, begin: f.first > 1}
+	return &track{publisher: f.publisher, epoch: f.epoch, next: 1, begin: true}
 }
 
 // offer takes a frame of this epoch and gives the messages that are in order now.
@@ -46,7 +47,7 @@ func (t *track) offer(f *frame) (out []*message) {
 	switch {
 	case len(f.messages) == 0 || f.last() < t.next:
 		return nil // nothing in it, or a duplicate
-	case f.first > t.next:
+	case f.first > t.next || t.begin:
 		t.keep(f)
 		return nil
 	}
@@ -57,7 +58,6 @@ func (t *track) offer(f *frame) (out []*message) {
 func (t *track) advance(f *frame) []*message {
 	out := f.messages[t.next-f.first:]
 	t.next = f.last() + 1
-	t.begin = false
 	return out
 }
 
@@ -85,13 +85,13 @@ func (t *track) drain() (out []*message) {
 	return out
 }
 
-// missing is what is not there, up to the first frame that is; false when nothing is missing.
+// missing is what is not there, up to the first frame that is; false when nothing is missing. To begin with, where to begin is.
 func (t *track) missing() (from, to uint64, ok bool) {
 	to = t.head
 	if len(t.later) > 0 {
 		to = t.later[0].first - 1
 	}
-	return t.next, to, to >= t.next
+	return t.next, to, to >= t.next || t.begin
 }
 
 // look sets when to ask for what is missing.
@@ -101,6 +101,9 @@ func (t *track) look(now time.Time) {
 		t.since, t.due, t.tries = time.Time{}, time.Time{}, 0
 	case t.since.IsZero():
 		t.since, t.due, t.tries = now, now.Add(repairDelay), 0
+		if t.begin {
+			t.due = now
+		}
 	}
 }
 
@@ -115,6 +118,16 @@ func (t *track) again(now time.Time, progress bool) (giveUp bool) {
 	t.tries++
 	t.due = now.Add(min(repairPauseMax, 50*time.Millisecond<<min(t.tries, 10)))
 	return !t.since.IsZero() && now.Sub(t.since) > repairTimeout
+}
+
+// startAt ends begin: what is before a number was published before the carrier was joined. It gives what follows.
+func (t *track) startAt(n uint64) []*message {
+	t.next, t.begin = max(t.next, n), false
+	for len(t.later) > 0 && t.later[0].last() < t.next {
+		t.bytes -= len(t.later[0].raw)
+		t.later = t.later[1:]
+	}
+	return t.drain()
 }
 
 // skip goes on behind what is missing and gives what follows.
