@@ -24,7 +24,7 @@ func TestHealthIsWhatUsersOfTheAgentMeet(t *testing.T) {
 	for _, n := range c.Nodes() { // servers and clients alike
 		agenttest.Eventually(t, n.Spec.Name+" to be healthy", func() bool {
 			h, err := n.API.Agent().Health(t.Context(), 0)
-			return err == nil && h.Status == api.HealthHealthy && len(h.Checks) == 4 && h.Millis > 0
+			return err == nil && h.Status == api.HealthHealthy && len(h.Checks) == 5 && h.Millis > 0
 		})
 	}
 }

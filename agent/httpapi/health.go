@@ -21,7 +21,7 @@ func healthRoutes() []route {
 	return []route{{
 		method: "GET", pattern: "/v1/health", handle: health,
 		doc: "Use each part of the agent once and say how it went: connection (a leader is known), storage and database (a read that a majority confirms), network (a member " +
-			"is connected on the overlay; absent without one).",
+			"is connected on the overlay) and pubsub (a message comes back); the last two are absent without an overlay.",
 		params: "`timeout=` of all checks (5s)",
 		reply: "`{\"status\": \"healthy\"|\"degraded\"|\"unhealthy\", \"node\", \"checks\": [{\"name\", \"ok\", \"ms\", \"error\", \"needed\"}], \"checked\", \"ms\"}`; 503 when unhealthy, " +
 			"which is when a check that is needed failed",
@@ -52,6 +52,7 @@ func health(c *call) error {
 		{"storage", true, checkStorage},
 		{"database", true, checkDatabase},
 		{"network", false, checkNetwork},
+		{"pubsub", false, checkPubSub},
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), timeout)
 	defer cancel()
@@ -141,5 +142,21 @@ func checkNetwork(_ context.Context, c *call) error {
 	if err == nil && self.Members == 0 && len(c.h.b.Members()) > 1 {
 		err = structs.Errorf(structs.KindUnavailable, "no member is connected on the overlay")
 	}
+	return err
+}
+
+// checkPubSub has a message come back from this agent. The topic is one that wildcards do not name.
+func checkPubSub(ctx context.Context, c *call) error {
+	by := Caller{Token: c.token, Namespace: c.ns}
+	topic := "_health." + newRequestID() // others measure too
+	sub, err := c.h.b.SubscribeMessages(ctx, by, structs.SubscribeOptions{Patterns: []string{topic}})
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	if err := c.h.b.PublishMessages(ctx, by, []*structs.Message{{Topic: topic}}); err != nil {
+		return err
+	}
+	_, err = sub.Next(ctx)
 	return err
 }

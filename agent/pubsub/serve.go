@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"io"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -33,7 +34,8 @@ func (b *Bus) serve(s network.Stream) {
 	_ = s.Close()
 }
 
-func (b *Bus) answer(s network.Stream) error {
+// answer reads a question and writes the reply.
+func (b *Bus) answer(s io.ReadWriter) error {
 	data, err := readBlock(s, b.frameBytesMax()+frameBytesSlack)
 	if err != nil {
 		return err

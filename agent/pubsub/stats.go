@@ -110,7 +110,7 @@ func (t *topicStats) note(list []*message, now time.Time) {
 	for i, m := range list {
 		if i == 0 || list[i-1].Topic != m.Topic {
 			if st = t.topics[m.Topic]; st == nil {
-				if len(t.topics) >= topicsMax {
+				if len(t.topics) >= topicsMax || m.Topic[0] == '_' { // the latter are not shown either
 					continue
 				}
 				st = &topicStat{since: now}

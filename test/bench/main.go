@@ -50,7 +50,7 @@ type options struct {
 func main() {
 	var o options
 	flag.BoolVar(&o.short, "short", false, "short rounds and few of them: a first look")
-	flag.StringVar(&o.only, "only", "", "comma-separated `parts` of rss, put, get, sql, stream, snapshot, overlay, failover (default: all)")
+	flag.StringVar(&o.only, "only", "", "comma-separated `parts` of rss, put, get, sql, stream, pubsub, snapshot, overlay, failover (default: all)")
 	flag.IntVar(&o.members, "members", 0, "measure only how long so many client agents take to join three servers")
 	flag.BoolVar(&o.noOverlay, "no-overlay", false, "start agents without the overlay, to see what it costs")
 	flag.StringVar(&o.format, "format", "text", "text or json")
@@ -90,7 +90,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"rss", measureIdle}, {"put", measurePuts}, {"get", measureGets}, {"sql", measureSQL}, {"stream", measureStream}, {"snapshot", measureSnapshot}, {"overlay", measureOverlay}, {"failover", measureFailover}}
+	return []part{{"rss", measureIdle}, {"put", measurePuts}, {"get", measureGets}, {"sql", measureSQL}, {"stream", measureStream}, {"pubsub", measurePubSub}, {"snapshot", measureSnapshot}, {"overlay", measureOverlay}, {"failover", measureFailover}}
 }
 
 // choose returns the parts that -only names.
@@ -107,7 +107,7 @@ func choose(only string) ([]part, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("-only=%s: no part %q (rss, put, get, sql, snapshot, overlay, failover)", only, name)
+			return nil, fmt.Errorf("-only=%s: no part %q (rss, put, get, sql, stream, pubsub, snapshot, overlay, failover)", only, name)
 		}
 	}
 	return out, nil
