@@ -140,20 +140,23 @@ func TestUnknownMethodIsUnsupported(t *testing.T) {
 	}
 }
 
-func TestServersOnlyMethodsRefuseClients(t *testing.T) {
+func TestServersOnlyMethodsRefuseClientsAndServersOfOtherDatacenters(t *testing.T) {
 	k := creds.GenerateClusterKey()
 	m := echo()
 	m.ServersOnly = true
 	_, addr := start(t, newSide(t, newCreds(t, k, structs.RoleServer, "dc1")).Config, []Method{m}, nil)
-	call := func(role structs.Role) error {
-		p := newPool(t, newSide(t, newCreds(t, k, role, "dc1")).Config, nil)
+	call := func(role structs.Role, dc string) error {
+		p := newPool(t, newSide(t, newCreds(t, k, role, dc)).Config, nil)
 		return p.Call(withTimeout(t), addr, "Test.Echo", &echoRequest{}, new(echoReply))
 	}
-	if err := call(structs.RoleServer); err != nil {
+	if err := call(structs.RoleServer, "dc1"); err != nil {
 		t.Error(err)
 	}
-	if err := call(structs.RoleClient); structs.KindOf(err) != structs.KindDenied {
+	if err := call(structs.RoleClient, "dc1"); structs.KindOf(err) != structs.KindDenied {
 		t.Errorf("a client got %v", err)
+	}
+	if err := call(structs.RoleServer, "dc2"); structs.KindOf(err) != structs.KindDenied {
+		t.Errorf("a server of another datacenter got %v", err)
 	}
 }
 

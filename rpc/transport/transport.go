@@ -101,7 +101,7 @@ func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 // Method answers one request with one reply.
 type Method struct {
 	Name        string     // "KV.Apply"
-	ServersOnly bool       // only a peer whose certificate says server may call it; without TLS everyone may
+	ServersOnly bool       // only a peer whose certificate says server of this datacenter may call it; without TLS everyone may
 	New         func() any // a new request to decode into
 	Handle      func(ctx context.Context, req any) (any, error)
 }
