@@ -90,6 +90,8 @@ type Agent struct {
 	// life serialises leave and reload.
 	life sync.Mutex
 	left atomic.Bool
+	// leavesEdge: this edge agent has taken its row away, or is about to.
+	leavesEdge atomic.Bool
 }
 
 // New builds an agent that is not running.

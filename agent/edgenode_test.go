@@ -76,6 +76,37 @@ func TestSessionsOfAnEdgeAgentLiveAsLongAsIt(t *testing.T) {
 	}
 }
 
+func TestADeadEdgeAgentIsForceLeft(t *testing.T) {
+	c := edgeCluster(t)
+	edge, other := agenttest.Start(t, edgeSpec(c.Key, c.Leader())), edgeSpec(c.Key, c.Leader())
+	other.Name = "edge2"
+	second := agenttest.Start(t, other)
+	for _, n := range []*agenttest.Node{edge, second} {
+		if err := n.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		agenttest.Eventually(t, "its row", func() bool { return nodeOf(t, c, n.Spec.Name) != nil })
+	}
+	server := c.Follower().API.Agent()
+	if err := server.ForceLeave(t.Context(), "edge", false); !errors.Is(err, api.ErrConflict) {
+		t.Errorf("an edge agent that lives was forced out: %v", err)
+	}
+	if err := server.ForceLeave(t.Context(), "nobody", false); !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("a node that is not: %v", err)
+	}
+	if err := second.API.Agent().ForceLeave(t.Context(), c.Leader().Spec.Name, false); !errors.Is(err, api.ErrUnsupported) {
+		t.Errorf("a server, by an edge agent: %v", err)
+	}
+	edge.Kill()
+	agenttest.Eventually(t, "a dead edge agent to count as failed", func() bool { return nodeOf(t, c, "edge").Status == "failed" })
+	if err := second.API.Agent().ForceLeave(t.Context(), "edge", false); err != nil { // by another edge agent
+		t.Fatal(err)
+	}
+	if n := nodeOf(t, c, "edge"); n != nil {
+		t.Errorf("it was forced out, and has the row %+v", n)
+	}
+}
+
 func TestAnEdgeAgentThatLeavesIsForgottenAndNamesAreNotTakenOver(t *testing.T) {
 	c := edgeCluster(t)
 	edge := agenttest.Start(t, edgeSpec(c.Key, c.Leader()))

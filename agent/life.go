@@ -42,7 +42,9 @@ func (a *Agent) Leave(ctx context.Context, force bool) error {
 		}
 	}
 	if a.isEdge() {
+		a.leavesEdge.Store(true) // or it would register again until it stops
 		if err := a.leaveEdge(ctx); err != nil && !force {
+			a.leavesEdge.Store(false)
 			return err
 		}
 	}

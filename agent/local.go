@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -84,7 +85,8 @@ func (l local) Members() []structs.Member { return l.a.gossip.Members() }
 // Join implements httpapi.Local.
 func (l local) Join(ctx context.Context, addrs []string, wan bool) (int, error) {
 	if wan {
-		return 0, structs.Errorf(structs.KindUnsupported, "joining another datacenter needs the overlay, which this build does not have")
+		return 0, structs.Errorf(structs.KindUnsupported, "datacenters are not joined by gossip: their servers meet on the overlay").
+			WithHint("`debros connect /…/p2p/…` with an address of a server of the other datacenter; to keep it, overlay { bootstrap = [\"/…/p2p/…\"] }")
 	}
 	return l.a.join(ctx, addrs)
 }
@@ -104,9 +106,13 @@ func (l local) Leave(ctx context.Context, force bool) error {
 	return nil
 }
 
-// ForceLeave implements httpapi.Local.
+// ForceLeave implements httpapi.Local. Of edge agents the servers know, not gossip; one that is forced out is forgotten.
 func (l local) ForceLeave(ctx context.Context, node string, prune bool) error {
-	return l.a.members.RemoveFailed(ctx, node, prune)
+	err := l.a.members.RemoveFailed(ctx, node, prune)
+	if errors.Is(err, structs.ErrNotFound) {
+		return l.a.cluster.RPC(ctx, "Catalog.Forget", &structs.NodeForgetRequest{Name: node}, new(structs.WriteReply))
+	}
+	return err
 }
 
 // Reload implements httpapi.Local.

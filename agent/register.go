@@ -49,6 +49,9 @@ func (a *Agent) registerNode() {
 }
 
 func (a *Agent) registerOnce() error {
+	if a.leavesEdge.Load() {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(a.ctx, registerTimeout)
 	defer cancel()
 	cfg := a.Config()

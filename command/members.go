@@ -161,7 +161,8 @@ func forceLeaveCommand() *cmd {
 	var prune bool
 	return &cmd{
 		name: "force-leave", args: "NODE", synopsis: "Declare a failed node as left", min: 1, max: 1,
-		help: "If the node is in fact alive it will join again by itself.",
+		help: `If the node is in fact alive it will join again by itself. An edge agent that failed is forgotten, with or without -prune: the servers
+keep nothing else of it.`,
 		flags: func(fs *flag.FlagSet) {
 			fs.BoolVar(&prune, "prune", false, "forget the node altogether")
 		},

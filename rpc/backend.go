@@ -73,6 +73,9 @@ type Backend interface {
 	// KindConflict: another node has the name.
 	RegisterEdge(ctx context.Context, n structs.Node, leaves bool) (index uint64, err error)
 
+	// ForgetEdge takes away the row of an edge agent that failed, on the leader. KindConflict while it lives.
+	ForgetEdge(ctx context.Context, name string) (index uint64, err error)
+
 	// Datacenter is the name of this server's own datacenter.
 	Datacenter() string
 

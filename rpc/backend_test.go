@@ -176,6 +176,8 @@ func (b *testBackend) RenewSession(_ context.Context, s *structs.Session) error 
 	return nil
 }
 
+func (b *testBackend) ForgetEdge(context.Context, string) (uint64, error) { return 0, nil }
+
 func (b *testBackend) RegisterEdge(context.Context, structs.Node, bool) (uint64, error) {
 	return 1, nil
 }

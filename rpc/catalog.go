@@ -15,7 +15,8 @@ func (s *service) catalogMethods() []transport.Method {
 		read(s, "Catalog.Nodes", s.catalogNodes),
 		read(s, "Catalog.Node", s.catalogNode),
 		read(s, "Catalog.Datacenters", s.catalogDatacenters),
-		write(s, "Catalog.Register", s.catalogRegister),
+		s.ofItself(write(s, "Catalog.Register", s.catalogRegister)),
+		write(s, "Catalog.Forget", s.catalogForget),
 	}
 }
 
@@ -71,8 +72,23 @@ func (s *service) catalogDatacenters(ctx context.Context, _ call, req *structs.Q
 	})
 }
 
-// catalogRegister takes a node's own word for its meta. With certificates from the cluster key, the
-// peer that says it must be that node or a server that passes it on.
+// ofItself lets a node speak for itself only: with certificates from the cluster key, the peer that calls must be the
+// node that the request names, or a server of this datacenter, which looked at it so before it passed it on. That is why
+// it stands before the door: behind it, what comes by way of another server would have that server's rights.
+func (s *service) ofItself(m transport.Method) transport.Method {
+	handle := m.Handle
+	m.Handle = func(ctx context.Context, req any) (any, error) {
+		peer := transport.PeerIdentity(ctx)
+		server := peer.Role == structs.RoleServer && peer.Datacenter == s.b.Datacenter()
+		if r, ok := req.(*structs.NodeRegisterRequest); ok && peer.Verified && peer.ID != "" && !server && peer.ID != r.ID {
+			return nil, denied("node:write", r.Name)
+		}
+		return handle(ctx, req)
+	}
+	return m
+}
+
+// catalogRegister takes a node's own word for its meta.
 func (s *service) catalogRegister(ctx context.Context, c call, req *structs.NodeRegisterRequest, rep *structs.WriteReply) error {
 	if req.Name == "" || req.ID == "" {
 		return structs.Errorf(structs.KindInvalid, "missing node name or id")
@@ -85,9 +101,6 @@ func (s *service) catalogRegister(ctx context.Context, c call, req *structs.Node
 	}
 	if err := checkMeta(req.Meta); err != nil {
 		return err
-	}
-	if peer := transport.PeerIdentity(ctx); peer.Verified && peer.ID != "" && (peer.Role != structs.RoleServer || peer.Datacenter != s.b.Datacenter()) && peer.ID != req.ID {
-		return denied("node:write", req.Name)
 	}
 	if e := req.Edge; e != nil {
 		if err := checkEdge(e); err != nil {
@@ -109,6 +122,18 @@ func (s *service) catalogRegister(ctx context.Context, c call, req *structs.Node
 		Op: structs.NodeMeta, Node: structs.Node{Name: req.Name, ID: req.ID, Meta: req.Meta},
 	})
 	rep.Index = index
+	return err
+}
+
+// catalogForget takes away the row of an edge agent that is dead; gossip, which does so for other nodes, does not know it.
+func (s *service) catalogForget(ctx context.Context, c call, req *structs.NodeForgetRequest, rep *structs.WriteReply) (err error) {
+	if err := checkName("node name", req.Name); err != nil {
+		return err
+	}
+	if !c.may.AgentWrite(req.Name) {
+		return denied("agent:write", req.Name)
+	}
+	rep.Index, err = s.b.ForgetEdge(ctx, req.Name)
 	return err
 }
 

@@ -36,6 +36,7 @@ func goodRequests(sess string) map[string]any {
 		"Catalog.Node":                &structs.NodeListRequest{Name: "n1"},
 		"Catalog.Datacenters":         &structs.QueryRequest{},
 		"Catalog.Register":            &structs.NodeRegisterRequest{ID: "n1", Name: "n1", Meta: map[string]string{"rack": "7"}},
+		"Catalog.Forget":              &structs.NodeForgetRequest{Name: "e1"},
 		"Status.Leader":               &structs.QueryRequest{},
 		"Status.Peers":                &structs.QueryRequest{},
 		"Status.Ping":                 &structs.QueryRequest{},

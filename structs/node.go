@@ -58,6 +58,13 @@ type NodeRegisterRequest struct {
 	Edge *EdgeNode `codec:",omitempty"`
 }
 
+// NodeForgetRequest takes away the row of an edge agent that failed ("Catalog.Forget"; replied to with WriteReply). KindConflict
+// while it lives, KindNotFound for no such node.
+type NodeForgetRequest struct {
+	WriteOptions
+	Name string
+}
+
 // EdgeNode is what gossip says of other nodes.
 type EdgeNode struct {
 	Address string // the way to it, as it sees it

@@ -137,6 +137,8 @@ func (c *cluster) LeaderInfo() (bool, time.Duration)                    { return
 func (c *cluster) Raft() rpc.RaftOps                                    { return raftOps{c} }
 func (c *cluster) Limits() rpc.Limits                                   { return rpc.Limits{} }
 func (c *cluster) RenewSession(context.Context, *structs.Session) error { return nil }
+func (c *cluster) ForgetEdge(context.Context, string) (uint64, error)   { return 0, nil }
+
 func (c *cluster) RegisterEdge(context.Context, structs.Node, bool) (uint64, error) {
 	return 1, nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,13 @@ func (b *edgeBook) note(id structs.NodeID, now time.Time) {
 	}
 }
 
+// forget drops what is known of an agent whose row is gone.
+func (b *edgeBook) forget(id structs.NodeID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.heard, id)
+}
+
 // silent is for how long a node has not been heard of.
 func (b *edgeBook) silent(id structs.NodeID, now time.Time) time.Duration {
 	b.mu.Lock()
@@ -51,16 +59,15 @@ func (b *edgeBook) silent(id structs.NodeID, now time.Time) time.Duration {
 // RegisterEdge implements rpc.Backend.
 func (s *Server) RegisterEdge(ctx context.Context, n structs.Node, leaves bool) (index uint64, err error) {
 	_, have := s.store.NodeGet(nil, n.Name)
-	if have != nil && have.ID != n.ID && (have.Role != structs.RoleEdge || have.Status == structs.NodeAlive) {
-		return 0, structs.Errorf(structs.KindConflict, "the node name %q is that of another node, %s", n.Name, have.ID).
-			WithHint("give this agent a node_name of its own")
-	}
 	if leaves {
 		if have == nil || have.ID != n.ID || have.Role != structs.RoleEdge {
 			return s.store.Index(), nil
 		}
-		_, index, err = s.Apply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *have})
-		return index, err
+		return s.dropEdge(ctx, have)
+	}
+	if owner := s.nameOwner(&n, have); owner != "" {
+		return 0, structs.Errorf(structs.KindConflict, "the node name %q is that of another node, %s", n.Name, owner).
+			WithHint("give this agent a node_name of its own")
 	}
 	if m, ok := s.member(n.ID); ok && m.Status == structs.MemberAlive {
 		return s.store.Index(), nil // gossip knows it too: then it is a node of the LAN
@@ -77,6 +84,44 @@ func (s *Server) RegisterEdge(ctx context.Context, n structs.Node, leaves bool) 
 	return index, err
 }
 
+// nameOwner is another node that has n's name, by the row of that name or by gossip, which may know it sooner.
+// An edge agent that failed gives its name up: it may have lost its key.
+func (s *Server) nameOwner(n, have *structs.Node) structs.NodeID {
+	if have != nil && have.ID != n.ID && (have.Role != structs.RoleEdge || have.Status == structs.NodeAlive) {
+		return have.ID
+	}
+	for _, m := range s.members.Members() {
+		if m.ID != n.ID && m.Status != structs.MemberLeft && m.Datacenter == s.cfg.Datacenter && strings.EqualFold(m.Name, n.Name) {
+			return m.ID
+		}
+	}
+	return ""
+}
+
+// ForgetEdge implements rpc.Backend.
+func (s *Server) ForgetEdge(ctx context.Context, name string) (index uint64, err error) {
+	_, have := s.store.NodeGet(nil, name)
+	switch {
+	case have == nil:
+		return 0, structs.Errorf(structs.KindNotFound, "no node %q is known", name)
+	case have.Role != structs.RoleEdge:
+		return 0, structs.Errorf(structs.KindUnsupported, "node %s is on the LAN of its servers, where this agent is not", have.Name).
+			WithHint("ask an agent that is on that LAN: with -http-addr, or with -via and the address of a server that `debros peers` lists")
+	case have.Status == structs.NodeAlive:
+		return 0, structs.Errorf(structs.KindConflict, "node %s is alive", have.Name).
+			WithHint("run debros leave on it; an edge agent that died counts as failed after %s", s.cfg.EdgeFailAfter)
+	}
+	return s.dropEdge(ctx, have)
+}
+
+// dropEdge deletes an edge agent's row.
+func (s *Server) dropEdge(ctx context.Context, n *structs.Node) (index uint64, err error) {
+	if _, index, err = s.Apply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n}); err == nil {
+		s.edges.forget(n.ID)
+	}
+	return index, err
+}
+
 // checkEdges makes edge agents that are silent failed, which ends their sessions, and forgets those that are for long.
 func (s *Server) checkEdges(ctx context.Context) {
 	now := time.Now()
@@ -88,7 +133,9 @@ func (s *Server) checkEdges(ctx context.Context) {
 		silent := s.edges.silent(n.ID, now)
 		switch {
 		case silent > edgeForgetAfter:
-			s.leaderApply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n})
+			if _, ok := s.leaderApply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeDelete, Node: *n}); ok {
+				s.edges.forget(n.ID)
+			}
 		case silent > s.cfg.EdgeFailAfter && n.Status == structs.NodeAlive:
 			s.log.Info("an edge agent is silent", "node", n.Name, "id", n.ID, "for", silent.Round(time.Second))
 			failed := *n

@@ -107,6 +107,13 @@ var errLeaving = errors.New("the server is leaving")
 // reconcileMember writes one member's row and, for servers, its place in the Raft configuration.
 func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 	_, old := s.store.NodeGet(nil, m.Name)
+	if old != nil && old.Role == structs.RoleEdge && old.ID == m.ID && m.Status != structs.MemberAlive {
+		// It moved away: gossip remembers a node of the LAN for days, and knows nothing of how it is now.
+		old = nil
+		if m.Status != structs.MemberLeft {
+			return nil
+		}
+	}
 	if m.Status == structs.MemberLeft {
 		return s.dropLeft(ctx, m, old)
 	}
