@@ -28,7 +28,7 @@ var _ httpapi.Backend = local{}
 // RPC implements httpapi.Cluster.
 func (l local) RPC(ctx context.Context, method string, req, reply any) error {
 	err := l.a.cluster.RPC(ctx, method, req, reply)
-	if r, ok := req.(*structs.StreamRequest); ok && err == nil && l.a.kept != nil {
+	if r, ok := req.(*structs.StreamRequest); ok && err == nil && l.a.kept != nil && (r.Op == structs.StreamCreate || r.Op == structs.StreamDelete) {
 		l.a.kept.forget(r.Namespace)
 	}
 	return err

@@ -350,3 +350,44 @@ func TestARequestOverHTTPIsReplied(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// A reader that takes nothing costs the agent its queue, and hears how much it lost when it reads again.
+func TestASubscriberThatDoesNotReadLosesItsOwnMessages(t *testing.T) {
+	t.Parallel()
+	n := agenttest.Cluster(t, 1, 0, onOverlay).Servers[0]
+	res := ask(t, n, "GET", "/v1/pubsub/subscribe?topic=a&queue=10", nil, "")
+	in := bufio.NewReaderSize(res.Body, 16)
+	if line, err := in.ReadSlice('\n'); err == nil {
+		t.Errorf("a long line in a small buffer: %s", line)
+	}
+	s := listen(t, n, api.SubscribeOptions{}, "a")
+	big := strings.Repeat("x", 100<<10)
+	const count = 400 // 50 MiB on the wire: more than sockets hold
+	for range count {
+		say(t, n, "a", big)
+		hear(t, s, 1) // the other one is not held up
+	}
+	all, lost := bufio.NewReaderSize(res.Body, 1<<20), 0
+	deadline := time.AfterFunc(agenttest.Patience, func() { res.Body.Close() })
+	defer deadline.Stop()
+	for got := 0; got+lost < count; {
+		line, err := all.ReadSlice('\n')
+		if err != nil {
+			t.Fatalf("%d messages, %d lost, then: %v", got, lost, err)
+		}
+		var l struct {
+			Control, Topic string
+			Dropped        int
+		}
+		if json.Unmarshal(line, &l) != nil {
+			continue // the rest of the first line
+		}
+		if l.Topic != "" {
+			got++
+		}
+		lost += l.Dropped
+	}
+	if lost == 0 {
+		t.Error("nothing was lost: the test shows nothing")
+	}
+}

@@ -88,7 +88,7 @@ func errKeyInUse() error {
 // offers are what others find this node by.
 func (a *Agent) offers() []string {
 	cfg := a.Config()
-	out := []string{"role:" + string(a.role()), "datacenter:" + cfg.Datacenter}
+	out := []string{"role:" + string(a.role()), "datacenter:" + cfg.Datacenter, "service:pubsub", "service:pubsub@" + cfg.Datacenter}
 	if cfg.Server {
 		out = append(out, "service:database", "service:storage", "service:database@"+cfg.Datacenter, "service:storage@"+cfg.Datacenter)
 	}

@@ -154,7 +154,7 @@ func dhtFindPeerCommand() *cmd {
 func dhtProvidersCommand() *cmd {
 	return &cmd{
 		name: "dht providers", args: "OFFER", synopsis: "Find members that offer something", min: 1, max: 1,
-		help: `OFFER is one of service:database, service:storage, role:server, role:client, datacenter:NAME, or
+		help: `OFFER is one of service:database, service:storage, service:pubsub, role:server, role:client, datacenter:NAME, or
 service:database@NAME for one datacenter. Each provider's own signed record is checked.`,
 		run: func(ctx context.Context, c *call) error {
 			client, err := c.client()

@@ -73,3 +73,23 @@ func BenchmarkIdleSubscription(b *testing.B) {
 	runtime.ReadMemStats(&after)
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "heapB/op")
 }
+
+// BenchmarkIdleNamespace reports what a namespace takes in memory that somebody subscribes in, while nothing comes.
+func BenchmarkIdleNamespace(b *testing.B) {
+	n := startNode(b, newKey(b), 1)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	i := 0
+	for b.Loop() {
+		s, err := n.Subscribe(b.Context(), structs.Namespace(fmt.Sprint("n", i)), structs.SubscribeOptions{Patterns: []string{">"}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer s.Close()
+		i++
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse)/float64(i), "B/namespace")
+}

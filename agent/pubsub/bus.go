@@ -94,7 +94,7 @@ func Start(cfg Config) (*Bus, error) {
 	b.mesh, err = ps.NewGossipSub(b.ctx, cfg.Host,
 		// Frames are signed by us, so that they can be passed on outside the mesh too.
 		ps.WithMessageSignaturePolicy(ps.StrictNoSign), ps.WithNoAuthor(),
-		ps.WithMessageIdFn(frameID),
+		ps.WithMessageIdFn(frameID), ps.WithGossipSubParams(meshParams()),
 		ps.WithMaxMessageSize(b.frameBytesMax()+frameBytesSlack),
 		ps.WithPeerOutboundQueueSize(queueFrames), ps.WithValidateQueueSize(queueFrames),
 		ps.WithSubscriptionFilter(newFilter(b)),
@@ -111,6 +111,13 @@ func Start(cfg Config) (*Bus, error) {
 	b.spawn(b.follow)
 	b.spawn(b.housekeep)
 	return b, nil
+}
+
+// meshParams are GossipSub's own, but it keeps messages for three seconds instead of five: what is missed longer, our rings have.
+func meshParams() ps.GossipSubParams {
+	p := ps.DefaultGossipSubParams()
+	p.HistoryLength, p.HistoryGossip = 3, 2
+	return p
 }
 
 // frameID is unforgeable: a made-up frame cannot take the place of a real one among those that GossipSub has seen.

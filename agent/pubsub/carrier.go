@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	ps "github.com/libp2p/go-libp2p-pubsub"
@@ -48,8 +49,7 @@ func (c *carrier) handle() (*ps.Topic, error) {
 func (c *carrier) idle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.joined == nil && c.topic != nil {
-		_ = c.topic.Close() // an error says that it is in use, and then it stays
+	if c.joined == nil && c.topic != nil && c.topic.Close() == nil { // an error says that it is still in use: the next look will do
 		c.topic = nil
 	}
 }
@@ -74,8 +74,14 @@ func (c *carrier) flood(f *frame) {
 	t, err := c.handle()
 	c.mu.Unlock()
 	if err == nil {
-		// Validation is for what others say.
 		err = t.Publish(c.bus.ctx, f.raw, ps.WithValidatorData(f))
+	}
+	if errors.Is(err, ps.ErrTopicClosed) { // by idle, just now
+		c.mu.Lock()
+		if t, err = c.handle(); err == nil {
+			err = t.Publish(c.bus.ctx, f.raw, ps.WithValidatorData(f))
+		}
+		c.mu.Unlock()
 	}
 	if err != nil && c.bus.ctx.Err() == nil {
 		c.bus.log.Warn("messages are not sent; who misses them will ask", "carrier", c.wire, "error", err)

@@ -17,8 +17,8 @@ const (
 	inboxBuffer        = 16
 	// tracksMax bounds the publishers of a carrier; peer ids cost a dishonest member nothing.
 	tracksMax = 16384
-	// limboMax bounds the frames of publishers whose place is being asked for while a carrier is joined.
-	limboMax = 1024
+	// limboMax and limboBytesMax bound the frames of publishers whose place is being asked for while a carrier is joined.
+	limboMax, limboBytesMax = 1024, 32 << 20
 	// receivedRingBytesMax is what is kept of others' messages in each carrier, for those who miss them when their publisher is gone.
 	receivedRingBytesMax = 2 << 20
 )
@@ -38,12 +38,14 @@ type inbox struct {
 	ended  chan struct{}
 	stop   func() // once
 
-	index  *index
-	tracks map[peer.ID]*track
-	limbo  []*frame // nil once synced is closed
-	ring   ring
-	timer  *time.Timer
-	wake   time.Time // when timer fires
+	index      *index
+	tracks     map[peer.ID]*track
+	held       int      // bytes that wait in tracks
+	limbo      []*frame // nil once synced is closed
+	limboBytes int
+	ring       ring
+	timer      *time.Timer
+	wake       time.Time // when timer fires
 }
 
 func newInbox(c *carrier, sub *ps.Subscription) *inbox {
@@ -131,15 +133,16 @@ func (in *inbox) receive(f *frame) {
 	t := in.tracks[f.publisher]
 	switch {
 	case t == nil && in.limbo != nil:
-		if len(in.limbo) < limboMax {
+		if len(in.limbo) < limboMax && in.limboBytes < limboBytesMax {
 			in.limbo = append(in.limbo, f)
+			in.limboBytes += len(f.raw)
 		}
 		return
 	case t == nil && len(in.tracks) >= tracksMax:
 		in.c.space.counts.refused.Add(1)
 		return
 	case t == nil:
-		t = newTrack(f)
+		t = newTrack(f, &in.held)
 		in.tracks[f.publisher] = t
 	case f.epoch < t.epoch:
 		in.c.space.counts.replayed.Add(1)
@@ -182,7 +185,7 @@ func (in *inbox) offer(t *track, f *frame) {
 func (in *inbox) restarted(t *track, f *frame) *track {
 	for in.giveUp(t) {
 	}
-	n := &track{publisher: f.publisher, epoch: f.epoch, next: 1}
+	n := &track{publisher: f.publisher, epoch: f.epoch, next: 1, held: &in.held}
 	in.tracks[f.publisher] = n
 	return n
 }

@@ -221,6 +221,8 @@ func (p *presence) tell(ctx context.Context) (*message, error) {
 		return m, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-p.space.bus.ctx.Done():
+		return nil, errClosed()
 	}
 }
 

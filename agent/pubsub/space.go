@@ -242,7 +242,11 @@ func (s *space) housekeep(now time.Time) {
 	for _, c := range s.carriers {
 		c.outbox.expire(now.Add(-ringAge))
 		c.retained.expire(now)
-		if in := c.inbox(); in != nil {
+		in := c.inbox()
+		if in == nil && !c.outbox.busy() {
+			c.idle()
+		}
+		if in != nil {
 			in.do(func() { in.ring.expire(now.Add(-ringAge)) })
 		}
 	}

@@ -23,7 +23,7 @@ func (in *inbox) sync() {
 					in.c.retained.keep(f.messages[0])
 				}
 				if in.tracks[p] == nil && len(in.tracks) < tracksMax {
-					in.tracks[p] = &track{publisher: p, epoch: rep.Epoch, next: rep.Heads[0].Head + 1, head: rep.Heads[0].Head}
+					in.tracks[p] = &track{publisher: p, epoch: rep.Epoch, next: rep.Heads[0].Head + 1, head: rep.Heads[0].Head, held: &in.held}
 				}
 			})
 		})

@@ -16,6 +16,8 @@ const (
 	repairPauseMax = time.Second
 	// laterBytesMax bounds what waits, of each publisher, for something that is missing. What comes beyond it is asked for again.
 	laterBytesMax = 4 << 20
+	// laterAllMax bounds it for all publishers of a carrier together, whose ids cost a dishonest member nothing.
+	laterAllMax = 64 << 20
 )
 
 // track is what a carrier knows of one publisher: what was delivered, and what is missing.
@@ -26,6 +28,7 @@ type track struct {
 	head      uint64   // the highest number that the publisher is known to have sent
 	later     []*frame // beyond next, by number
 	bytes     int      // of later
+	held      *int     // of later, in all tracks of the carrier
 	// begin is set while it is not known which numbers were sent before the carrier was joined: the publisher is asked then. Old frames still go
 	// round in the mesh.
 	begin bool
@@ -37,8 +40,8 @@ type track struct {
 }
 
 // newTrack is of a publisher that was not known when the carrier was joined.
-func newTrack(f *frame) *track {
-	return &track{publisher: f.publisher, epoch: f.epoch, next: 1, begin: true}
+func newTrack(f *frame, held *int) *track {
+	return &track{publisher: f.publisher, epoch: f.epoch, next: 1, begin: true, held: held}
 }
 
 // offer takes a frame of this epoch and gives the messages that are in order now.
@@ -64,11 +67,16 @@ func (t *track) advance(f *frame) []*message {
 // keep holds a frame back until those before it are there.
 func (t *track) keep(f *frame) {
 	i, there := slices.BinarySearchFunc(t.later, f.first, func(o *frame, n uint64) int { return cmp.Compare(o.first, n) })
-	if there || t.bytes+len(f.raw) > laterBytesMax && len(t.later) > 0 {
+	if there || len(t.later) > 0 && (t.bytes+len(f.raw) > laterBytesMax || *t.held+len(f.raw) > laterAllMax) {
 		return
 	}
 	t.later = slices.Insert(t.later, i, f)
-	t.bytes += len(f.raw)
+	t.count(len(f.raw))
+}
+
+func (t *track) count(bytes int) {
+	t.bytes += bytes
+	*t.held += bytes
 }
 
 // drain delivers what was held back and is next now.
@@ -77,7 +85,7 @@ func (t *track) drain() (out []*message) {
 		f := t.later[0]
 		t.later[0] = nil
 		t.later = t.later[1:]
-		t.bytes -= len(f.raw)
+		t.count(-len(f.raw))
 		if f.last() >= t.next {
 			out = append(out, t.advance(f)...)
 		}
@@ -124,7 +132,7 @@ func (t *track) again(now time.Time, progress bool) (giveUp bool) {
 func (t *track) startAt(n uint64) []*message {
 	t.next, t.begin = max(t.next, n), false
 	for len(t.later) > 0 && t.later[0].last() < t.next {
-		t.bytes -= len(t.later[0].raw)
+		t.count(-len(t.later[0].raw))
 		t.later = t.later[1:]
 	}
 	return t.drain()
