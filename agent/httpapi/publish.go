@@ -100,6 +100,9 @@ func publishBatch(c *call) error {
 
 // publish gives messages to their streams, or to subscribers.
 func (c *call) publish(list []structs.MessageBody) (*structs.PublishedListBody, error) {
+	if len(list) == 0 {
+		return nil, invalid("there is no message to publish")
+	}
 	kept, err := c.kept(list)
 	if err != nil {
 		return nil, err

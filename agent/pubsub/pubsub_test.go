@@ -130,11 +130,13 @@ func TestNothingCrossesANamespace(t *testing.T) {
 func twoOfThree(t *testing.T, nodes []*node) *Subscription {
 	nodes[1].lose = func(f *frame) bool { return len(f.messages) > 0 && string(f.messages[0].Data) == "2" }
 	s := nodes[1].to(t, "a")
+	nodes[0].pub(t, "a", "1") // the first one may need a repair: the mesh knows of the subscription a little later
+	take(t, s, 1)
 	nodes[0].host.RemoveStreamHandler(protoMessages)
-	for i := range 3 {
-		nodes[0].pub(t, "a", fmt.Sprint(i+1))
+	for i := range 2 {
+		nodes[0].pub(t, "a", fmt.Sprint(i+2))
 		o := nodes[0].spaces["default"].carrierOf("a").outbox
-		eventually(t, "sent", func() bool { return o.sent() == uint64(i+1) })
+		eventually(t, "sent", func() bool { return o.sent() == uint64(i+2) })
 	}
 	return s
 }
@@ -142,7 +144,7 @@ func twoOfThree(t *testing.T, nodes []*node) *Subscription {
 func TestWhatItsPublisherTookWithItIsNamed(t *testing.T) {
 	t.Parallel()
 	s := twoOfThree(t, cluster(t, 2))
-	if got := texts(take(t, s, 3)); !slices.Equal(got, []string{"1", "gap 2-2", "3"}) {
+	if got := texts(take(t, s, 2)); !slices.Equal(got, []string{"gap 2-2", "3"}) {
 		t.Errorf("%v", got)
 	}
 }
@@ -152,7 +154,7 @@ func TestWhatAnotherAgentHasReceivedIsRepairedFromThere(t *testing.T) {
 	nodes := cluster(t, 3)
 	nodes[2].to(t, "a")
 	s := twoOfThree(t, nodes)
-	if got := texts(take(t, s, 3)); !slices.Equal(got, []string{"1", "2", "3"}) {
+	if got := texts(take(t, s, 2)); !slices.Equal(got, []string{"2", "3"}) {
 		t.Errorf("%v", got)
 	}
 }
