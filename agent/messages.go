@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,10 +73,7 @@ func (l local) topics(ctx context.Context, by httpapi.Caller) (*pubsub.Bus, stru
 	if err != nil {
 		return nil, "", nil, err
 	}
-	ns := by.Namespace
-	if ns == "" {
-		ns = structs.DefaultNamespace
-	}
+	ns := namespaceOf(by)
 	return l.a.bus, ns, may, l.a.kept.exists(ctx, ns)
 }
 
@@ -177,12 +175,30 @@ func (l local) Subscribers(ctx context.Context, by httpapi.Caller, topic string)
 
 // StreamOf implements httpapi.Messages.
 func (l local) StreamOf(ctx context.Context, by httpapi.Caller, topic string) (string, error) {
-	ns := by.Namespace
-	if ns == "" {
-		ns = structs.DefaultNamespace
-	}
 	if l.a.kept == nil {
 		return topic, nil // without live topics there are streams only
 	}
-	return l.a.kept.stream(ctx, ns, topic)
+	return l.a.kept.stream(ctx, namespaceOf(by), topic)
+}
+
+// StreamsAmong implements httpapi.Messages.
+func (l local) StreamsAmong(ctx context.Context, by httpapi.Caller, patterns []string) (out []string, err error) {
+	if l.a.kept == nil {
+		return nil, nil
+	}
+	streams, err := l.a.kept.of(ctx, namespaceOf(by))
+	for _, s := range streams {
+		keeps := func(p string) bool { return structs.TopicPatternsMeet(p, s) || structs.TopicPatternsMeet(p, s+".>") }
+		if slices.ContainsFunc(patterns, keeps) {
+			out = append(out, s)
+		}
+	}
+	return out, err
+}
+
+func namespaceOf(by httpapi.Caller) structs.Namespace {
+	if by.Namespace == "" {
+		return structs.DefaultNamespace
+	}
+	return by.Namespace
 }

@@ -56,6 +56,7 @@ type Subscription struct {
 	conn     *liveConn // nil: to be opened again
 	broken   bool      // something may have been missed since
 	heard    map[place]position
+	kept     []string
 }
 
 // place is where numbers of messages run: a publisher, and topics that have their first token in common at least.
@@ -92,6 +93,7 @@ type liveConn struct {
 	cancel  context.CancelCauseFunc
 	watch   *time.Timer
 	silence *Error
+	kept    []string
 }
 
 // Subscribe begins a subscription: what is published to topics of the patterns when it returns, All will yield. It ends with ctx, or Close.
@@ -105,6 +107,9 @@ func (p *PubSub) Subscribe(ctx context.Context, o SubscribeOptions, patterns ...
 	}
 	return s, nil
 }
+
+// Kept names the streams that keep some of its topics, as they were when it began: their messages do not come, and are read from them.
+func (s *Subscription) Kept() []string { return s.kept }
 
 // Close ends the subscription. All ends too.
 func (s *Subscription) Close() { s.cancel() }
@@ -136,6 +141,7 @@ func (s *Subscription) open() (*liveConn, error) {
 		c.close()
 		return nil, err
 	}
+	s.kept = c.kept
 	return c, nil
 }
 
@@ -220,6 +226,7 @@ func (c *liveConn) next() (*Event, error) {
 		Dropped    int        `json:"dropped"`
 		Event      string     `json:"event"`
 		Subscriber Subscriber `json:"subscriber"`
+		Streams    []string   `json:"streams"`
 		Error      *errorBody `json:"error"`
 	}
 	if err := json.Unmarshal(line, &b); err != nil {
@@ -234,6 +241,8 @@ func (c *liveConn) next() (*Event, error) {
 		return &Event{Overflow: b.Dropped}, nil
 	case "presence":
 		return &Event{Presence: &Presence{Joined: b.Event == "join", Subscriber: b.Subscriber}}, nil
+	case "begin":
+		c.kept = b.Streams
 	case "cut":
 		if b.Error == nil {
 			return nil, c.in.broken(errors.New("it was cut for no reason"))

@@ -61,6 +61,9 @@ which writes one object a line, data in base64. Messages that a stream keeps are
 				return err
 			}
 			defer sub.Close()
+			for _, s := range sub.Kept() {
+				fmt.Fprintf(c.Stderr, "debros: messages of %s are kept by a stream and do not come here: debros pubsub stream replay -follow %s\n", s, s)
+			}
 			l := listener{c: c, limit: limit}
 			return l.run(ctx, sub)
 		},

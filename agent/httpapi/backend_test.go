@@ -425,6 +425,8 @@ func (a agent) Subscribers(context.Context, Caller, string) ([]structs.Subscribe
 
 func (a agent) StreamOf(_ context.Context, _ Caller, topic string) (string, error) { return topic, nil }
 
+func (a agent) StreamsAmong(context.Context, Caller, []string) ([]string, error) { return nil, nil }
+
 func (a agent) Events(context.Context, Caller, uint64) ([]*structs.UserEvent, uint64, error) {
 	return nil, 0, errNoOverlay
 }

@@ -20,7 +20,7 @@ func liveRoutes() []route {
 			doc: "Receive the messages of topics as they are published. Each message of a publisher comes once and in order; what is missing is named.",
 			params: "`topic=` a pattern (`*` one token, `>` the rest), again for more; `group=` shares the messages with all subscribers of that name and pattern; `presence` also says who subscribes; " +
 				"`queue=` messages that may wait for this reader (16,384); `format=ndjson|sse|websocket`, which the Accept and Upgrade headers say too",
-			reply: "A message a line, event or WebSocket text message: " + line + ". Between them `{\"control\": \"begin\"|\"heartbeat\"|\"end\"}`, `{\"control\": \"gap\", \"publisher\", \"epoch\", \"from\", \"to\"}`, " +
+			reply: "A message a line, event or WebSocket text message: " + line + ". Between them `{\"control\": \"begin\", \"streams\"}` (streams keep these, and their messages do not come), `{\"control\": \"heartbeat\"}`, `{\"control\": \"gap\", \"publisher\", \"epoch\", \"from\", \"to\"}`, " +
 				"`{\"control\": \"overflow\", \"dropped\"}`, `{\"control\": \"presence\", \"event\": \"join\"|\"leave\", \"subscriber\"}`, `{\"control\": \"cut\", \"error\"}`",
 		},
 		{
@@ -48,6 +48,21 @@ type liveFeed struct {
 	c   *call
 	sub Subscription
 	out feedWriter
+	// kept are streams that keep topics of the subscription: their messages do not come.
+	kept []string
+}
+
+// keptAmongWait bounds the wait for servers to say which topics are kept. A subscription needs none.
+const keptAmongWait = 500 * time.Millisecond
+
+func (c *call) keptAmong(by Caller, patterns []string) []string {
+	ctx, cancel := context.WithTimeout(c.r.Context(), keptAmongWait)
+	defer cancel()
+	list, err := c.h.b.StreamsAmong(ctx, by, patterns)
+	if err != nil {
+		return nil
+	}
+	return list
 }
 
 // feedWriter is how lines go out.
@@ -92,7 +107,7 @@ func subscribe(c *call) error {
 		return err
 	}
 	defer sub.Close()
-	f := &liveFeed{c: c, sub: sub}
+	f := &liveFeed{c: c, sub: sub, kept: c.keptAmong(by, opts.Patterns)}
 	ctx := c.r.Context()
 	if format == "websocket" {
 		ws, err := c.upgrade()
@@ -133,7 +148,7 @@ func (f *liveFeed) run(ctx context.Context) error {
 	if err := f.out.begin(); err != nil {
 		return err
 	}
-	f.control(liveControl{Control: "begin"})
+	f.control(liveControl{Control: "begin", Streams: f.kept})
 	if err := f.out.flush(); err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func messageLine(m *structs.Message) []byte {
 // liveControl is a line of a subscription that is no message.
 type liveControl struct {
 	Control   string          `json:"control"`
+	Streams   []string        `json:"streams,omitempty"`   // begin
 	Publisher structs.NodeID  `json:"publisher,omitempty"` // gap
 	Epoch     uint64          `json:"epoch,omitempty"`     // gap
 	From      uint64          `json:"from,omitempty"`      // gap

@@ -20,6 +20,8 @@ type Messages interface {
 	Subscribers(ctx context.Context, by Caller, topic string) ([]structs.Subscriber, error)
 	// StreamOf names the stream that keeps a topic; "" = none does.
 	StreamOf(ctx context.Context, by Caller, topic string) (string, error)
+	// StreamsAmong names the streams that keep topics of patterns.
+	StreamsAmong(ctx context.Context, by Caller, patterns []string) ([]string, error)
 	// Events are the user events that this agent remembers, oldest first, and a number that changes with each. With a number it waits
 	// for another one, at most until ctx ends.
 	Events(ctx context.Context, by Caller, seen uint64) ([]*structs.UserEvent, uint64, error)
