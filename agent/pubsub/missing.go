@@ -19,6 +19,7 @@ func (in *inbox) giveUp(t *track) bool {
 		g.From, g.To = 0, 0 // some of it may have been sent after this began, nobody can say
 	}
 	in.c.space.counts.gaps.Add(1)
+	in.c.space.meter("gaps", 1)
 	in.c.bus.log.Warn("messages are lost", "carrier", in.c.wire, "publisher", t.publisher, "from", from, "to", to)
 	in.index.tell(structs.MessageItem{Gap: g})
 	in.deliver(t.skip())
@@ -81,10 +82,13 @@ func (in *inbox) answered(t *track, q *question, a *answer) {
 	if began {
 		in.deliver(t.startAt(a.begin))
 	}
+	repaired := 0
 	for _, f := range a.frames {
-		in.c.space.counts.repaired.Add(int64(len(f.messages)))
+		repaired += len(f.messages)
 		in.offer(t, f)
 	}
+	in.c.space.counts.repaired.Add(int64(repaired))
+	in.c.space.meter("repaired", repaired)
 	// What came by itself meanwhile is progress too; and the answer says nothing of what was not asked for.
 	progress := t.next > q.from || began
 	giveUp := t.again(time.Now(), progress)

@@ -59,10 +59,7 @@ func checkOptions(o *structs.SubscribeOptions) error {
 func (s *Subscription) Next(ctx context.Context) ([]structs.MessageItem, error) {
 	for {
 		s.mu.Lock()
-		if s.dropped > 0 {
-			s.queue = append(s.queue, structs.MessageItem{Overflow: s.dropped})
-			s.dropped = 0
-		}
+		s.tellDropped()
 		items, ended := s.queue, s.ended
 		s.queue, s.bytes = nil, 0
 		s.mu.Unlock()
@@ -107,14 +104,21 @@ func (s *Subscription) put(it structs.MessageItem) {
 		s.mu.Unlock()
 		return
 	}
-	if s.dropped > 0 {
-		s.queue = append(s.queue, structs.MessageItem{Overflow: s.dropped})
-		s.dropped = 0
-	}
+	s.tellDropped()
 	s.queue = append(s.queue, it)
 	s.bytes += size
 	s.mu.Unlock()
 	s.wake()
+}
+
+// tellDropped puts behind the queue how many messages found no room there. s.mu is held.
+func (s *Subscription) tellDropped() {
+	if s.dropped == 0 {
+		return
+	}
+	s.queue = append(s.queue, structs.MessageItem{Overflow: s.dropped})
+	s.space.meter("overflow", s.dropped)
+	s.dropped = 0
 }
 
 func (s *Subscription) wake() {
