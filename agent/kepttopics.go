@@ -141,9 +141,10 @@ func (k *keptTopics) follow(ns structs.Namespace, s *keptSpace, index uint64) {
 // ask reads the names of a namespace's streams.
 func (k *keptTopics) ask(ctx context.Context, ns structs.Namespace, o structs.QueryOptions) (names []string, index uint64, err error) {
 	o.Namespace = ns
-	if ns != structs.DefaultNamespace && o.Index == 0 {
+	if ns != structs.DefaultNamespace {
 		var rep structs.NamespaceListReply
-		if err := k.a.cluster.RPC(ctx, "Namespace.Get", &structs.NamespaceListRequest{QueryOptions: o, Name: ns}, &rep); err != nil {
+		req := &structs.NamespaceListRequest{QueryOptions: structs.QueryOptions{Namespace: ns, Consistency: o.Consistency}, Name: ns}
+		if err := k.a.cluster.RPC(ctx, "Namespace.Get", req, &rep); err != nil {
 			return nil, 0, err
 		}
 		if len(rep.Namespaces) == 0 {

@@ -97,10 +97,8 @@ func (s *Subscription) put(it structs.MessageItem) {
 		room *= 2
 	}
 	if len(s.queue) >= room || s.bytes+size > queueBytesMax && len(s.queue) > 0 {
-		if it.Message != nil {
-			s.dropped++
-			s.space.counts.overflow.Add(1)
-		}
+		s.dropped++
+		s.space.counts.overflow.Add(1)
 		s.mu.Unlock()
 		return
 	}
