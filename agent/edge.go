@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,4 +131,28 @@ func (a *Agent) awaitEdge() {
 		a.log.Debug("edge agent not registered yet", "error", err)
 	}
 	a.seenOnce.Do(func() { close(a.serverSeen) })
+}
+
+// membersWait bounds how long an edge agent waits for the servers to say who the members are.
+const membersWait = 3 * time.Second
+
+// membersFromAfar are the members as the servers know them: no gossip reaches an edge agent. It is alone while no server answers.
+func (a *Agent) membersFromAfar() []structs.Member {
+	ctx, cancel := context.WithTimeout(a.ctx, membersWait)
+	defer cancel()
+	var rep structs.NodeListReply
+	err := a.cluster.RPC(ctx, "Catalog.Nodes", &structs.NodeListRequest{QueryOptions: structs.QueryOptions{Consistency: structs.Stale}}, &rep)
+	if err != nil {
+		a.log.Warn("no server says who the members are", "error", err)
+	}
+	self := a.gossip.Local()
+	out := []structs.Member{}
+	for _, n := range rep.Nodes {
+		if n.ID != self.ID {
+			out = append(out, memberOf(n))
+		}
+	}
+	out = append(out, self)
+	slices.SortFunc(out, func(a, b structs.Member) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }

@@ -80,7 +80,12 @@ func (a *Agent) stats() map[string]map[string]string {
 }
 
 // Members implements httpapi.Local.
-func (l local) Members() []structs.Member { return l.a.gossip.Members() }
+func (l local) Members() []structs.Member {
+	if l.a.isEdge() {
+		return l.a.membersFromAfar()
+	}
+	return l.a.gossip.Members()
+}
 
 // Join implements httpapi.Local.
 func (l local) Join(ctx context.Context, addrs []string, wan bool) (int, error) {

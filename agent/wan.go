@@ -43,7 +43,8 @@ func (l local) MembersWAN(ctx context.Context) ([]structs.Member, error) {
 				describeWay(m, p)
 			} else if dc := servesDatacenter(p); dc != "" && p.Connected && p.Member {
 				describeWay(add(structs.Member{
-					ID: id, Name: string(id), Role: structs.RoleServer, Datacenter: dc, Status: structs.MemberAlive, Tags: map[string]string{},
+					ID: id, Name: string(id), Role: structs.RoleServer, Datacenter: dc, Status: structs.MemberAlive,
+					Tags: map[string]string{"role": string(structs.RoleServer), "dc": dc, "id": string(id)},
 				}), p)
 			}
 		}
