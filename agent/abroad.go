@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/debros/debros/agent/server"
@@ -44,11 +43,6 @@ func (w abroad) connected(datacenter string) (out []string) {
 }
 
 // Datacenters implements server.Abroad.
-func (w abroad) Datacenters() (out []string) {
-	for _, p := range w.a.overlay.Peers() {
-		if dc := servesDatacenter(p); dc != "" && p.Member && p.Connected && dc != w.a.Config().Datacenter && !slices.Contains(out, dc) {
-			out = append(out, dc)
-		}
-	}
-	return out
+func (w abroad) Datacenters() []string {
+	return datacentersOf(w.a.overlay.Peers(), w.a.Config().Datacenter)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"testing"
 
@@ -57,10 +58,20 @@ func TestDatacentersAnswerForEachOtherAndLiveWithoutEachOther(t *testing.T) {
 	if err != nil || !slices.Equal(dcs, []string{"dc1", "dc2"}) {
 		t.Errorf("%v, %v", dcs, err)
 	}
-	wan, err := one.API.Agent().MembersWAN(ctx, nil)
-	if err != nil || len(wan) != 2 || wan[0].Datacenter == wan[1].Datacenter {
-		t.Errorf("%v, %v", wan, err)
-	}
+	edge := edgeSpec(key, two)
+	edge.HCL += "\ndatacenter = \"dc2\""
+	away := agenttest.Start(t, edge)
+	agenttest.Eventually(t, "servers and edge agents of both, with all that is known of them", func() bool {
+		wan, err := one.API.Agent().MembersWAN(ctx, nil)
+		rows := map[string]string{}
+		for _, m := range wan {
+			if m.Datacenter == m.Tags["dc"] && m.Role == m.Tags["role"] && m.ID == m.Tags["id"] && m.ID != "" && m.Addr != "" && m.Port != 0 && m.Build != "" {
+				rows[m.Name] = m.Role + " " + m.Tags["via"]
+			}
+		}
+		return err == nil && maps.Equal(rows, map[string]string{"s1.dc1": "server ", "s1.dc2": "server direct", "edge.dc2": "edge direct"})
+	})
+	away.Shutdown()
 	if _, _, err := one.API.KV().Get(ctx, "k", in("dc3")); !errors.Is(err, api.ErrNoPath) {
 		t.Errorf("an unknown datacenter: %v", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
@@ -85,7 +84,7 @@ func (a *Agent) edgeServers() (out []router.Server) {
 
 // describeEdge adds what gossip would say of this agent, and how it reaches the servers.
 func (a *Agent) describeEdge(req *structs.NodeRegisterRequest) {
-	req.Edge = &structs.EdgeNode{Version: version.Version(), Ports: map[string]int{}}
+	req.Edge = &structs.EdgeNode{Address: ownAddress(a.overlay.Self().Addrs), Version: version.Version(), Ports: map[string]int{}}
 	if p := a.overlay.Port(); p != 0 {
 		req.Edge.Ports[structs.PortOverlay] = p
 	}
@@ -97,19 +96,21 @@ func (a *Agent) describeEdge(req *structs.NodeRegisterRequest) {
 		servers[s.ID] = true
 	}
 	// Of several ways the best one: a direct one counts, however many are relayed.
+	var best *overlay.Conn
 	for _, p := range a.overlay.Peers() {
 		if !servers[structs.NodeID(p.ID.String())] {
 			continue
 		}
-		for _, c := range p.Conns {
-			via := "relay"
-			if !c.Relayed {
-				via = "direct " + c.Transport
-			}
-			if have := req.Meta[structs.MetaVia]; have == "" || have == "relay" || !c.Relayed && via < have {
-				req.Meta[structs.MetaVia] = via
-			}
+		if c, ok := bestConn(p); ok && (best == nil || worse(*best, c)) {
+			best = &c
 		}
+	}
+	if best != nil {
+		via := viaOf(*best)
+		if !best.Relayed {
+			via += " " + best.Transport
+		}
+		req.Meta[structs.MetaVia] = via
 	}
 }
 
@@ -131,28 +132,4 @@ func (a *Agent) awaitEdge() {
 		a.log.Debug("edge agent not registered yet", "error", err)
 	}
 	a.seenOnce.Do(func() { close(a.serverSeen) })
-}
-
-// membersWait bounds how long an edge agent waits for the servers to say who the members are.
-const membersWait = 3 * time.Second
-
-// membersFromAfar are the members as the servers know them: no gossip reaches an edge agent. It is alone while no server answers.
-func (a *Agent) membersFromAfar() []structs.Member {
-	ctx, cancel := context.WithTimeout(a.ctx, membersWait)
-	defer cancel()
-	var rep structs.NodeListReply
-	err := a.cluster.RPC(ctx, "Catalog.Nodes", &structs.NodeListRequest{QueryOptions: structs.QueryOptions{Consistency: structs.Stale}}, &rep)
-	if err != nil {
-		a.log.Warn("no server says who the members are", "error", err)
-	}
-	self := a.gossip.Local()
-	out := []structs.Member{}
-	for _, n := range rep.Nodes {
-		if n.ID != self.ID {
-			out = append(out, memberOf(n))
-		}
-	}
-	out = append(out, self)
-	slices.SortFunc(out, func(a, b structs.Member) int { return strings.Compare(a.Name, b.Name) })
-	return out
 }

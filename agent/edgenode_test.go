@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -161,4 +162,34 @@ func TestAnEdgeAgentFindsItsServersByAMemberThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, second, "k", "by way of another edge agent")
+
+	// Neither has gossip, and both know the nodes by their names.
+	agenttest.Eventually(t, "the edge agents to list each other and the server", func() bool {
+		members, err := first.API.Agent().Members(t.Context(), nil)
+		roles := map[string]string{}
+		for _, m := range members {
+			roles[m.Name] = m.Role
+		}
+		return err == nil && maps.Equal(roles, map[string]string{"edge": "edge", "edge2": "edge", c.Leader().Spec.Name: "server"})
+	})
+	for _, n := range []*agenttest.Node{first, c.Leader()} {
+		agenttest.Eventually(t, n.Spec.Name+" to know the names of its peers", func() bool {
+			peers, err := n.API.Network().Peers(t.Context())
+			for _, p := range peers {
+				if p.Node == "" {
+					return false
+				}
+			}
+			return err == nil && len(peers) == 2
+		})
+	}
+	members, err := c.Leader().API.Agent().MembersWAN(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range members {
+		if m.Addr != "127.0.0.1" {
+			t.Errorf("%s has the address %q", m.Name, m.Addr)
+		}
+	}
 }

@@ -79,14 +79,6 @@ func (a *Agent) stats() map[string]map[string]string {
 	return stats
 }
 
-// Members implements httpapi.Local.
-func (l local) Members() []structs.Member {
-	if l.a.isEdge() {
-		return l.a.membersFromAfar()
-	}
-	return l.a.gossip.Members()
-}
-
 // Join implements httpapi.Local.
 func (l local) Join(ctx context.Context, addrs []string, wan bool) (int, error) {
 	if wan {

@@ -70,15 +70,12 @@ func texts(addrs []ma.Multiaddr, id peer.ID) []string {
 }
 
 // NetworkPeers implements httpapi.Network.
-func (l local) NetworkPeers() ([]*structs.NetworkPeer, error) {
+func (l local) NetworkPeers(ctx context.Context) ([]*structs.NetworkPeer, error) {
 	o, err := l.peers()
 	if err != nil {
 		return nil, err
 	}
-	names := map[structs.NodeID]structs.Member{}
-	for _, m := range l.a.members.Members() {
-		names[m.ID] = m
-	}
+	names := l.a.nodeNames(ctx)
 	out := []*structs.NetworkPeer{}
 	for _, p := range o.Peers() {
 		np := peerEntry(p)
@@ -101,16 +98,13 @@ func peerEntry(p overlay.Peer) *structs.NetworkPeer {
 	if p.Err != nil {
 		out.Error = p.Err.Error()
 	}
+	if best, ok := bestConn(p); ok {
+		out.Via = viaOf(best)
+	}
 	for _, c := range p.Conns {
-		if out.Via != "direct" {
-			out.Via = "direct"
-			if c.Relayed {
-				out.Via = "relay"
-			}
-		}
 		out.Conns = append(out.Conns, structs.NetworkConn{
 			Address: c.Addr.String(), Transport: c.Transport, Security: c.Security, Inbound: c.Inbound,
-			Relayed: c.Relayed, Limited: c.Limited, Streams: c.Streams, Opened: c.Opened,
+			Relayed: c.Relayed, Punched: c.Punched, Limited: c.Limited, Streams: c.Streams, Opened: c.Opened,
 		})
 	}
 	return out

@@ -63,7 +63,7 @@ type Member struct {
 	DelegateCur uint8
 }
 
-// Members lists the nodes that the agent sees, itself among them.
+// Members lists the nodes that the agent sees, itself among them; an edge agent asks its servers.
 func (a *Agent) Members(ctx context.Context, o *QueryOptions) ([]*Member, error) {
 	var out []*Member
 	_, _, err := a.c.get(ctx, "/v1/agent/members", o, &out)
@@ -73,7 +73,7 @@ func (a *Agent) Members(ctx context.Context, o *QueryOptions) ([]*Member, error)
 	return out, err
 }
 
-// MembersWAN lists the servers of every datacenter and the edge agents of this one, named node.datacenter. Their tags via ("direct" or
+// MembersWAN lists the servers and edge agents of every datacenter, named node.datacenter. Their tags via ("direct", "punched" or
 // "relay"), transport and rtt_ms say how the agent, or an edge agent itself, is connected.
 func (a *Agent) MembersWAN(ctx context.Context, o *QueryOptions) ([]*Member, error) {
 	var out []*Member

@@ -19,13 +19,15 @@ func membersCommand() *cmd {
 	var status string
 	return &cmd{
 		name: "members", synopsis: "List the nodes of the cluster as the agent sees them",
-		help: `-wan lists the servers of every datacenter that the overlay reaches and the edge agents of this one, and how they are connected:
-a server to the agent that is asked, an edge agent to its servers.
+		help: `An edge agent, which has no gossip, lists what its servers know.
+
+-wan lists the servers and the edge agents of every datacenter that the overlay reaches, and how they are connected to the agent
+that is asked, or else an edge agent to its servers: direct, punched (direct, through the NATs between) or relay.
 
 The exit status is 1 when -status was given and no member has such a status.`,
 		flags: func(fs *flag.FlagSet) {
 			fs.BoolVar(&detailed, "detailed", false, "show all tags")
-			fs.BoolVar(&wan, "wan", false, "servers of all datacenters and edge agents")
+			fs.BoolVar(&wan, "wan", false, "servers and edge agents of all datacenters")
 			fs.StringVar(&status, "status", "", "only members whose status (alive, leaving, left, failed) matches the `regular expression`")
 		},
 		run: func(ctx context.Context, c *call) error {

@@ -34,7 +34,7 @@ type NetworkPeer struct {
 	Datacenter string        `json:"datacenter,omitempty"`
 	Member     bool          `json:"member"` // it proved the cluster key
 	Connected  bool          `json:"connected"`
-	Via        string        `json:"via,omitempty"` // "direct" or "relay"
+	Via        string        `json:"via,omitempty"` // "direct", "punched" (direct, through the NATs between) or "relay"
 	RTTMillis  float64       `json:"rtt_ms,omitempty"`
 	Agent      string        `json:"agent,omitempty"` // its version as it says
 	Addresses  []string      `json:"addresses"`
@@ -53,6 +53,7 @@ type NetworkConn struct {
 	Security  string    `json:"security,omitempty"`
 	Inbound   bool      `json:"inbound"`
 	Relayed   bool      `json:"relayed"`
+	Punched   bool      `json:"punched"` // direct since a hole was punched through the NATs between
 	Limited   bool      `json:"limited"` // the relay cuts it off after a while
 	Streams   int       `json:"streams"`
 	Opened    time.Time `json:"opened"`

@@ -73,7 +73,7 @@ type EdgeNode struct {
 	Leaves  bool // it takes its row away
 }
 
-// MetaVia is the key of node meta that says how an edge agent reaches the servers: "direct" or "relay", and by which transport.
+// MetaVia is the key of node meta that says how an edge agent reaches the servers: "direct", "punched" or "relay", and by which transport.
 const MetaVia = "debros-via"
 
 // NodeRequest writes the nodes table (CommandNode): the leader's reconciler proposes upsert and

@@ -44,7 +44,7 @@ func TestEdgeAgentsBehindNATsMeetDirectlyOrByTheRelay(t *testing.T) {
 		symmetric bool
 		want      string
 	}{
-		{"ports kept", false, "direct"},
+		{"ports kept", false, "punched"},
 		{"a port for each destination", true, "relay"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

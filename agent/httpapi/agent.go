@@ -18,7 +18,7 @@ func agentRoutes() []route {
 		},
 		{
 			method: "GET", pattern: p + "members", handle: agentMembers, errors: textErrors,
-			doc: "List the nodes as this agent's gossip sees them now.", params: "`wan` the servers of every datacenter and the edge agents of this one, named node.datacenter; their tags `via`, `transport` and `rtt_ms` say how this agent, or an edge agent itself, is connected",
+			doc: "List the nodes as this agent's gossip sees them now; of an edge agent, which has no gossip, as its servers know them.", params: "`wan` the servers and edge agents of every datacenter, named node.datacenter; their tags `via` (direct, punched or relay), `transport` and `rtt_ms` say how this agent, or an edge agent itself, is connected",
 			reply: "a list of members; `Status` is 1 alive, 2 leaving, 3 left, 4 failed",
 		},
 		{
@@ -113,12 +113,14 @@ func agentMembers(c *call) error {
 	if err := c.noFilter(); err != nil {
 		return err
 	}
-	members, wan := c.h.b.Members(), c.flag("wan")
+	wan := c.flag("wan")
+	list := c.h.b.Members
 	if wan {
-		var err error
-		if members, err = c.h.b.MembersWAN(c.r.Context()); err != nil {
-			return err
-		}
+		list = c.h.b.MembersWAN
+	}
+	members, err := list(c.r.Context())
+	if err != nil {
+		return err
 	}
 	slices.SortFunc(members, func(a, b structs.Member) int { return strings.Compare(a.Name, b.Name) })
 	out := make([]structs.AgentMember, 0, len(members))

@@ -34,10 +34,10 @@ type Cluster interface {
 type Local interface {
 	// Self describes this agent; its configuration has no secrets in it.
 	Self() Self
-	// Members are the debros nodes as gossip sees them now, this one included.
-	Members() []structs.Member
-	// MembersWAN are the servers of every datacenter that is reached by the overlay, and the edge agents of this one. Tags say how:
-	// via (direct or relay), transport, rtt_ms where this agent is connected to it.
+	// Members are the debros nodes as gossip sees them now, this one included; on an edge agent, as its servers know them.
+	Members(ctx context.Context) ([]structs.Member, error)
+	// MembersWAN are the servers and edge agents of every datacenter that is reached by the overlay. Tags say how: via (direct,
+	// punched or relay), transport, rtt_ms where this agent is connected to it.
 	MembersWAN(ctx context.Context) ([]structs.Member, error)
 	// Join contacts the addresses (host or host:port) and returns how many answered. wan asks for the
 	// pool between datacenters.

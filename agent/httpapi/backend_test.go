@@ -223,16 +223,18 @@ func (a agent) failWith(err error) {
 func (a agent) Self() Self {
 	return Self{
 		Config: SelfConfig{Datacenter: "dc1", NodeName: testNode, Server: true, Version: "1.0.0"},
-		Member: a.Members()[0], Stats: map[string]map[string]string{"raft": {"state": "Leader"}},
+		Member: a.members()[0], Stats: map[string]map[string]string{"raft": {"state": "Leader"}},
 		Meta: map[string]string{"rack": "r1"},
 	}
 }
 
 func (a agent) MembersWAN(context.Context) ([]structs.Member, error) {
-	return []structs.Member{a.Members()[0], {ID: "12D3KooWedge", Name: "e1", Role: structs.RoleEdge, Status: structs.MemberFailed, Datacenter: "dc1", Tags: map[string]string{"via": "relay"}}}, nil
+	return []structs.Member{a.members()[0], {ID: "12D3KooWedge", Name: "e1", Role: structs.RoleEdge, Status: structs.MemberFailed, Datacenter: "dc1", Tags: map[string]string{"via": "relay"}}}, nil
 }
 
-func (a agent) Members() []structs.Member {
+func (a agent) Members(context.Context) ([]structs.Member, error) { return a.members(), nil }
+
+func (a agent) members() []structs.Member {
 	return []structs.Member{
 		{
 			ID: "12D3KooWtest", Name: testNode, Addr: "10.0.0.1", Port: 7946, Role: structs.RoleServer, Expect: 3, Status: structs.MemberAlive, Datacenter: "dc1",
@@ -286,7 +288,7 @@ func (a agent) NetworkSelf() (*structs.NetworkSelf, error) {
 	return &structs.NetworkSelf{ID: "12D3KooWtest", Members: 2, Strangers: 1, UptimeSeconds: 1.5}, nil
 }
 
-func (a agent) NetworkPeers() ([]*structs.NetworkPeer, error) {
+func (a agent) NetworkPeers(context.Context) ([]*structs.NetworkPeer, error) {
 	return []*structs.NetworkPeer{{ID: "a", Member: true, Connected: true}, {ID: "b"}}, nil
 }
 

@@ -137,9 +137,13 @@ func checkDatabase(ctx context.Context, c *call) error {
 	return c.sqlChunks(ctx, req, func(*structs.SQLChunk) error { return nil })
 }
 
-func checkNetwork(_ context.Context, c *call) error {
+func checkNetwork(ctx context.Context, c *call) error {
 	self, err := c.h.b.NetworkSelf()
-	if err == nil && self.Members == 0 && len(c.h.b.Members()) > 1 {
+	if err != nil || self.Members > 0 {
+		return err
+	}
+	members, err := c.h.b.Members(ctx)
+	if err == nil && len(members) > 1 {
 		err = structs.Errorf(structs.KindUnavailable, "no member is connected on the overlay")
 	}
 	return err

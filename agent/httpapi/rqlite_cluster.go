@@ -61,8 +61,12 @@ func (c *call) dbServers() ([]dbNode, error) {
 	if c.r.TLS != nil {
 		scheme = "https://"
 	}
+	members, err := c.h.b.Members(c.r.Context())
+	if err != nil {
+		return nil, err
+	}
 	nodes := []dbNode{}
-	for _, m := range c.h.b.Members() {
+	for _, m := range members {
 		if m.Role != structs.RoleServer || m.Status == structs.MemberLeft {
 			continue
 		}

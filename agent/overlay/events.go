@@ -43,6 +43,9 @@ func countPeers(members, all int) {
 	metrics.SetGauge([]string{"overlay", "strangers"}, float32(max(0, all-members)))
 }
 
+// PortOf is the TCP or UDP port of an address; 0 without one.
+func PortOf(a ma.Multiaddr) int { return portOf([]ma.Multiaddr{a}) }
+
 // portOf is the first TCP or UDP port among addresses.
 func portOf(addrs []ma.Multiaddr) int {
 	for _, a := range addrs {

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -48,7 +49,7 @@ func setLibrary(log *slog.Logger) {
 	})
 }
 
-func newHost(c *Config, g *gater, announce func([]ma.Multiaddr) []ma.Multiaddr) (host.Host, error) {
+func newHost(c *Config, g *gater, holes *punched, announce func([]ma.Multiaddr) []ma.Multiaddr) (host.Host, error) {
 	setLibrary(c.Logger)
 	key, err := crypto.UnmarshalEd25519PrivateKey(c.Key)
 	if err != nil {
@@ -82,7 +83,7 @@ func newHost(c *Config, g *gater, announce func([]ma.Multiaddr) []ma.Multiaddr) 
 		opts = append(opts, libp2p.Transport(webtransport.New))
 	}
 	if !g.rule.loopback { // nobody on loopback is behind a NAT
-		opts = append(opts, libp2p.EnableHolePunching(), libp2p.EnableAutoNATv2(), libp2p.EnableNATService())
+		opts = append(opts, libp2p.EnableHolePunching(holepunch.WithTracer(holes)), libp2p.EnableAutoNATv2(), libp2p.EnableNATService())
 	}
 	if c.PortMapping {
 		opts = append(opts, libp2p.NATPortMap())

@@ -18,6 +18,7 @@ type Conn struct {
 	Inbound   bool
 	Relayed   bool
 	Limited   bool // through a relay that cuts it off
+	Punched   bool // direct, and begun through a relay: both ends are behind a NAT or a firewall
 	Streams   int
 	Opened    time.Time
 }
@@ -69,7 +70,9 @@ func (o *Overlay) peer(p peer.ID) Peer {
 		slices.Sort(out.Protocols)
 	}
 	for _, c := range o.host.Network().ConnsToPeer(p) {
-		out.Conns = append(out.Conns, describeConn(c))
+		d := describeConn(c)
+		d.Punched = !d.Relayed && o.punched.has(p)
+		out.Conns = append(out.Conns, d)
 	}
 	out.Connected = len(out.Conns) > 0
 	o.members.describe(p, &out)

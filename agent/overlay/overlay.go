@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
@@ -32,6 +33,7 @@ type Overlay struct {
 
 	host    host.Host
 	gater   *gater
+	punched *punched
 	members *members
 	gate    *gate
 	keeper  *keeper
@@ -62,7 +64,7 @@ func Start(cfg Config) (*Overlay, error) {
 		cfg: cfg, log: cfg.Logger.With("component", "overlay"), rule: newAddrRule(cfg.Listen), started: time.Now(),
 		events: newEventQueue(), saveCh: make(chan struct{}, 1), listeners: map[protocol.ID]*listener{},
 	}
-	o.gater = newGater(o.rule)
+	o.gater, o.punched = newGater(o.rule), newPunched()
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	o.close = sync.OnceValue(o.shutdown)
 	if err := o.start(); err != nil {
@@ -72,9 +74,10 @@ func Start(cfg Config) (*Overlay, error) {
 }
 
 func (o *Overlay) start() (err error) {
-	if o.host, err = newHost(&o.cfg, o.gater, o.announced); err != nil {
+	if o.host, err = newHost(&o.cfg, o.gater, o.punched, o.announced); err != nil {
 		return err
 	}
+	o.host.Network().Notify(&network.NotifyBundle{DisconnectedF: o.punched.disconnected})
 	o.members = newMembers(o.ctx, o.host, o.cfg.Secret, o.events.put)
 	o.gater.members.Store(o.members)
 	if o.gate, err = newGate(o.host, o.members); err != nil {
