@@ -17,7 +17,18 @@ type Abroad interface {
 	Datacenters() []string
 }
 
-// forwardAbroad passes a request on to a server of another datacenter, which passes it on to its leader where it needs to.
+// readLost is the error of a read that was passed on. That its answer got lost says nothing of what was done: it changed nothing, and
+// may be asked again.
+func readLost(err error) error {
+	var e *structs.Error
+	if errors.As(err, &e) && e.Kind == structs.KindUnknownResult {
+		return structs.Errorf(structs.KindUnavailable, "%s", e.Message).WithHint("a read changes nothing: try again")
+	}
+	return err
+}
+
+// forwardAbroad passes a request on to a server of another datacenter, which passes it on to its leader where it needs to. What
+// surely changed nothing there is tried with each that is connected; agent/router/DESIGN.md says what is trusted and what fails how.
 func (s *Server) forwardAbroad(ctx context.Context, to rpc.ForwardTo, req any, call func(context.Context, string) error) error {
 	var addrs []string
 	if s.cfg.Abroad != nil && !to.Forwarded { // one that came from abroad already does not travel on

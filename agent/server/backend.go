@@ -87,8 +87,13 @@ func (s *Server) apply(ctx context.Context, t structs.CommandType, body any) (an
 
 // Forward implements rpc.Backend.
 func (s *Server) Forward(ctx context.Context, method string, to rpc.ForwardTo, req, reply any) (bool, error) {
+	_, isRead := req.(interface{ Query() *structs.QueryOptions })
 	return s.forward(ctx, to, req, func(ctx context.Context, addr string) error {
-		return s.pool.Call(ctx, addr, method, req, reply)
+		err := s.pool.Call(ctx, addr, method, req, reply)
+		if isRead {
+			err = readLost(err)
+		}
+		return err
 	})
 }
 
@@ -97,6 +102,9 @@ func (s *Server) ForwardStream(ctx context.Context, method string, to rpc.Forwar
 	touched := &touch{in: in, out: out}
 	return s.forward(ctx, to, req, func(ctx context.Context, addr string) error {
 		err := s.pool.Stream(ctx, addr, method, req, touched.reader(), touched.writer())
+		if in == nil { // a stream that takes nothing changes nothing
+			err = readLost(err)
+		}
 		if err != nil && touched.yes.Load() {
 			return &usedStream{err}
 		}
