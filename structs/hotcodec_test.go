@@ -67,7 +67,15 @@ func hot(r *rand.Rand) []any {
 			chunk.Done.Err = Errorf(KindInvalid, "no")
 		}
 	}
-	return []any{kv, sql, entry, chunk, &KVRequest{}, &SQLRequest{}, &Entry{}, &SQLChunk{}}
+	publish := &StreamPublishRequest{WriteOptions: options}
+	for range r.IntN(20) {
+		m := StreamMessage{Namespace: options.Namespace, Stream: text(), Seq: uint(), Time: int(), Topic: text(), ID: text(), Data: blob()}
+		if r.IntN(60) == 0 {
+			m.Headers = map[string]string{text(): text()}
+		}
+		publish.Messages = append(publish.Messages, m)
+	}
+	return []any{kv, sql, entry, chunk, publish, &KVRequest{}, &SQLRequest{}, &Entry{}, &SQLChunk{}, &StreamPublishRequest{}}
 }
 
 func int32Of(v int64) int { return int(int32(v)) }
@@ -113,7 +121,7 @@ func TestHotRequestsLookAsTheGenericCodecWritesThem(t *testing.T) {
 			same(t, want, v)
 		}
 	}
-	if len(quick) != 4 {
+	if len(quick) != 5 {
 		t.Fatalf("only %v took the quick way", quick)
 	}
 	for kind, n := range quick {
@@ -125,7 +133,7 @@ func TestHotRequestsLookAsTheGenericCodecWritesThem(t *testing.T) {
 
 // TestHotRequestsKnowAllTheirMembers: a member that somebody adds must not be lost on its way to the log.
 func TestHotRequestsKnowAllTheirMembers(t *testing.T) {
-	for _, v := range []any{&KVRequest{}, &SQLRequest{}, &Entry{}, &SQLChunk{}} {
+	for _, v := range []any{&KVRequest{}, &SQLRequest{}, &Entry{}, &SQLChunk{}, &StreamPublishRequest{}} {
 		fill(reflect.ValueOf(v).Elem())
 		want, err := encodeAny(v)
 		if err != nil {
@@ -151,7 +159,7 @@ func fill(v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			switch v.Type().Field(i).Name {
-			case "Guards", "Names", "Err":
+			case "Guards", "Names", "Err", "Headers":
 			default:
 				fill(v.Field(i))
 			}
@@ -232,6 +240,29 @@ func BenchmarkKVRequest(b *testing.B) {
 	run("encode/generic", func() error { _, err := encodeAny(req); return err })
 	run("decode/hot", func() error { return Decode(data, new(KVRequest)) })
 	run("decode/generic", func() error { return decodeAny(data, new(KVRequest)) })
+}
+
+func BenchmarkStreamPublishRequest(b *testing.B) {
+	req := &StreamPublishRequest{WriteOptions: WriteOptions{Namespace: DefaultNamespace}, Messages: []StreamMessage{{Topic: "orders.eu", Data: make([]byte, 128)}}}
+	data, err := encodeAny(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, do := range map[string]func() error{
+		"encode/hot":     func() error { _, err := Encode(req); return err },
+		"encode/generic": func() error { _, err := encodeAny(req); return err },
+		"decode/hot":     func() error { return Decode(data, new(StreamPublishRequest)) },
+		"decode/generic": func() error { return decodeAny(data, new(StreamPublishRequest)) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := do(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 // TestHotEncodersKnowEveryMember: a member that is added to a request must not be lost on its way into the log.
