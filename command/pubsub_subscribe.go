@@ -64,6 +64,9 @@ which writes one object a line, data in base64. Messages that a stream keeps are
 			for _, s := range sub.Kept() {
 				fmt.Fprintf(c.Stderr, "debros: messages of %s are kept by a stream and do not come here: debros pubsub stream replay -follow %s\n", s, s)
 			}
+			if isTerminal(c.Stdout) && !follow {
+				fmt.Fprintf(c.Stderr, "debros: listening for %s; -follow listens until Ctrl-C\n", wait)
+			}
 			l := listener{c: c, limit: limit}
 			return l.run(ctx, sub)
 		},
