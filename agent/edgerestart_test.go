@@ -1,7 +1,6 @@
 package agent_test
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/debros/debros/agent/agenttest"
@@ -35,33 +34,6 @@ func TestAnEdgeAgentComesBackUnderItsName(t *testing.T) {
 		t.Errorf("its session: %+v, %v", s, err)
 	}
 	put(t, edge, "k", "again")
-}
-
-// No gossip reaches an edge agent: the servers tell it who the members are, and remove it when it has failed for good.
-func TestAnEdgeAgentKnowsTheMembersAndCanBeRemoved(t *testing.T) {
-	t.Parallel()
-	c := edgeCluster(t)
-	edge := agenttest.Start(t, edgeSpec(c.Key, c.Leader()))
-	if err := edge.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	agenttest.Eventually(t, "it lists the servers and itself", func() bool {
-		list, err := edge.API.Agent().Members(t.Context(), nil)
-		return err == nil && len(list) == 4
-	})
-	agenttest.Eventually(t, "its row", func() bool { return nodeOf(t, c, "edge") != nil })
-	if err := c.Leader().API.Agent().ForceLeave(t.Context(), "edge", false); !errors.Is(err, api.ErrConflict) {
-		t.Errorf("force-leave of one that is alive: %v", err)
-	}
-	edge.Kill()
-	agenttest.Eventually(t, "it counts as failed", func() bool { return nodeOf(t, c, "edge").Status == "failed" })
-	if err := c.Follower().API.Agent().ForceLeave(t.Context(), "edge", false); err != nil {
-		t.Fatal(err)
-	}
-	agenttest.Eventually(t, "its row is gone", func() bool { return nodeOf(t, c, "edge") == nil })
-	if err := c.Leader().API.Agent().ForceLeave(t.Context(), "nobody", false); !errors.Is(err, api.ErrNotFound) {
-		t.Errorf("force-leave of nobody: %v", err)
-	}
 }
 
 // Edge agents take part in live topics as others do, though no gossip reaches them.
