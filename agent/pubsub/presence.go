@@ -45,6 +45,7 @@ type presenceSub struct {
 type presence struct {
 	space   *space
 	carrier *carrier
+	telling sync.Mutex // held while others are told: the newest state has the highest number
 
 	mu     sync.Mutex // protects the following
 	joined chan struct{}
@@ -192,12 +193,14 @@ func (p *presence) soon() {
 
 // tell publishes what is subscribed here, and returns when it was handed to the mesh.
 func (p *presence) tell(ctx context.Context) (*message, error) {
+	p.telling.Lock()
 	p.mu.Lock()
 	p.dirty, p.told = false, time.Now()
 	state := presenceState{}
 	for k, n := range p.local {
 		state.Subs = append(state.Subs, presenceSub{k.pattern, k.group, n})
 	}
+	p.mu.Unlock() // the outbox may wait, for a carrier that waits for p.mu
 	// Groups first: whether a message reaches them depends on it.
 	slices.SortFunc(state.Subs, func(a, b presenceSub) int {
 		return cmp.Or(-cmp.Compare(a.Group, b.Group), cmp.Compare(a.Pattern, b.Pattern))
@@ -210,9 +213,9 @@ func (p *presence) tell(ctx context.Context) (*message, error) {
 		m.Data, err = structs.Encode(&state)
 	}
 	if err == nil {
-		err = p.carrier.outbox.put(ctx, []*message{m}) // under p.mu: the newest state has the highest number
+		err = p.carrier.outbox.put(ctx, []*message{m})
 	}
-	p.mu.Unlock()
+	p.telling.Unlock()
 	if err != nil {
 		return nil, err
 	}
