@@ -16,7 +16,7 @@ const (
 	backoffMax   = 30 * time.Second // a site that comes back is whole within this
 	learnedFails = 3 * dialTries    // a peer that was only told of and failed as often is forgotten
 	pingMisses   = 3
-	pingTimeout  = 3 * time.Second // three in a row are missed by who is gone, hardly by who is far or busy
+	pingTimeout  = 2 * time.Second // three in a row are missed by who is gone, hardly by who is far
 	pingsMax     = 32              // at once
 	// peersFew members are looked for at once, more of them in no hurry: agents of a site start together, and
 	// each connection costs two of them a handshake, an identification and a proof.
