@@ -2,10 +2,17 @@ package overlay
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
+	metrics "github.com/hashicorp/go-metrics"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
 // How peers are dialled (N47, N48).
@@ -178,6 +185,16 @@ func (k *keeper) lost(p peer.ID) {
 	}
 }
 
+// suspect has a member pinged at once: it leaves somebody without an answer.
+func (k *keeper) suspect(p peer.ID) {
+	k.mu.Lock()
+	if t := k.targets[p]; t != nil && t.misses == 0 {
+		t.pinged = time.Time{}
+	}
+	k.mu.Unlock()
+	k.poke()
+}
+
 // pass starts what is due.
 func (k *keeper) pass(ctx context.Context, now time.Time) {
 	members := len(k.o.members.list())
@@ -246,4 +263,117 @@ func (k *keeper) knowsServer() bool {
 		}
 	}
 	return false
+}
+
+// dial connects to a peer and has it prove that it is a member.
+func (k *keeper) dial(ctx context.Context, info peer.AddrInfo) {
+	err := k.o.connect(ctx, info)
+	now := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dialing--
+	t := k.targets[info.ID]
+	if t == nil {
+		return
+	}
+	t.dialing, t.lastErr = false, err
+	if err == nil {
+		t.fails = 0
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	t.fails++
+	t.next = now.Add(k.retryAfter(t.fails, err))
+	k.o.log.Debug("overlay: peer not reached", "peer", info.ID, "fails", t.fails, "error", err)
+	// While nobody is reached, it is this node that is cut off: whom it knew is its way back.
+	tooOften := t.fails >= learnedFails && len(k.o.members.list()) > 0
+	if t.source&lasting == 0 && (tooOften || errors.Is(err, errNotMember)) {
+		delete(k.targets, info.ID)
+	}
+}
+
+// retryAfter is how long to wait after so many failures: a few quick tries, then a growing pause.
+func (k *keeper) retryAfter(fails int, err error) time.Duration {
+	if fails%dialTries != 0 && !errors.Is(err, errNotMember) {
+		return k.o.cfg.RetryInterval
+	}
+	return jitter(min(backoffMax, backoffMin<<min(fails/dialTries, 4)))
+}
+
+// jitter takes between half of d and all of it.
+func jitter(d time.Duration) time.Duration {
+	if d <= 1 {
+		return d
+	}
+	return d/2 + rand.N(d/2)
+}
+
+// ping looks whether a member answers; after pingMisses its connections are closed, so that it is
+// dialled anew.
+func (k *keeper) ping(ctx context.Context, p peer.ID) {
+	_, err := k.o.pingOnce(ctx, p)
+	k.mu.Lock()
+	k.pinging--
+	t := k.targets[p]
+	if t == nil {
+		k.mu.Unlock()
+		return
+	}
+	t.pinging = false
+	dead := false
+	if err == nil {
+		t.misses, t.lastSeen = 0, time.Now()
+	} else if ctx.Err() == nil {
+		t.misses++
+		dead = t.misses >= pingMisses
+	}
+	missed := t.misses > 0
+	k.mu.Unlock()
+	if missed {
+		k.poke() // the next one goes out at once
+	}
+	if dead {
+		metrics.IncrCounter([]string{"overlay", "lost"}, 1)
+		k.o.log.Info("overlay: a member does not answer; its connections are closed", "peer", p, "error", err)
+		_ = k.o.host.Network().ClosePeer(p)
+	}
+}
+
+// pingOnce sends one ping over whatever connection there is.
+func (o *Overlay) pingOnce(ctx context.Context, p peer.ID) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	s, err := o.host.NewStream(network.WithNoDial(network.WithAllowLimitedConn(ctx, "ping"), "ping"), p, ping.ID)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Reset() //nolint:errcheck // it has served
+	d, _ := ctx.Deadline()
+	_ = s.SetDeadline(d)
+	rtt, err := pingStream(s)
+	if err == nil {
+		o.host.Peerstore().RecordLatency(p, rtt)
+	}
+	return rtt, err
+}
+
+// connect dials a peer unless it is connected, and has it prove that it is a member. A stranger is let go.
+func (o *Overlay) connect(ctx context.Context, info peer.AddrInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	o.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.TempAddrTTL)
+	// When to try again is decided here, not by libp2p's own pauses between dials.
+	if n, ok := o.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		n.Backoff().Clear(info.ID)
+	}
+	if err := o.host.Connect(ctx, peer.AddrInfo{ID: info.ID}); err != nil {
+		return err
+	}
+	err := o.members.ensure(ctx, info.ID)
+	if err != nil && ctx.Err() == nil {
+		_ = o.host.Network().ClosePeer(info.ID)
+	}
+	return err
 }
