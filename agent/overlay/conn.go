@@ -46,8 +46,7 @@ func (c streamConn) LocalAddr() net.Addr { return Addr{c.Conn().LocalPeer()} }
 // RemoteAddr implements net.Conn.
 func (c streamConn) RemoteAddr() net.Addr { return Addr{c.Conn().RemotePeer()} }
 
-// Dial opens a stream to a member, which need not be connected yet. Relayed connections will do. A member that does not answer
-// what is sent is pinged, and its connections are closed when it is gone: the stream fails then.
+// Dial opens a stream to a member, which need not be connected yet. Relayed connections will do.
 func (o *Overlay) Dial(ctx context.Context, p peer.ID, pid protocol.ID) (net.Conn, error) {
 	ctx, cancel := shortly(ctx, streamTimeout)
 	defer cancel()
@@ -55,7 +54,7 @@ func (o *Overlay) Dial(ctx context.Context, p peer.ID, pid protocol.ID) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	return newWatchedConn(s, func() { o.keeper.suspect(p) }), nil
+	return streamConn{s}, nil
 }
 
 // Listen accepts streams of a protocol. Closing the listener leaves accepted connections alone. A stranger

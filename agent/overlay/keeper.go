@@ -23,8 +23,7 @@ const (
 	backoffMax   = 30 * time.Second // a site that comes back is whole within this
 	learnedFails = 3 * dialTries    // a peer that was only told of and failed as often is forgotten
 	pingMisses   = 3
-	pingTimeout  = 2 * time.Second // three in a row are missed by who is gone, hardly by who is far
-	pingsMax     = 32              // at once
+	pingsMax     = 32 // at once
 	// peersFew members are looked for at once, more of them in no hurry: agents of a site start together, and
 	// each connection costs two of them a handshake, an identification and a proof.
 	peersFew = 4
@@ -185,16 +184,6 @@ func (k *keeper) lost(p peer.ID) {
 	}
 }
 
-// suspect has a member pinged at once: it leaves somebody without an answer.
-func (k *keeper) suspect(p peer.ID) {
-	k.mu.Lock()
-	if t := k.targets[p]; t != nil && t.misses == 0 {
-		t.pinged = time.Time{}
-	}
-	k.mu.Unlock()
-	k.poke()
-}
-
 // pass starts what is due.
 func (k *keeper) pass(ctx context.Context, now time.Time) {
 	members := len(k.o.members.list())
@@ -221,11 +210,7 @@ func (k *keeper) pass(ctx context.Context, now time.Time) {
 		if k.pinging >= pingsMax {
 			break
 		}
-		after := k.o.cfg.PingInterval
-		if t.misses > 0 {
-			after = min(after, pingTimeout) // at once after a timeout, but a ping that cannot be sent proves nothing in a hurry
-		}
-		if t.pinging || now.Sub(t.pinged) < after || !k.o.members.has(p) {
+		if t.pinging || now.Sub(t.pinged) < k.o.cfg.PingInterval || !k.o.members.has(p) {
 			continue
 		}
 		t.pinging, t.pinged = true, now
@@ -329,11 +314,7 @@ func (k *keeper) ping(ctx context.Context, p peer.ID) {
 		t.misses++
 		dead = t.misses >= pingMisses
 	}
-	missed := t.misses > 0
 	k.mu.Unlock()
-	if missed {
-		k.poke() // the next one goes out at once
-	}
 	if dead {
 		metrics.IncrCounter([]string{"overlay", "lost"}, 1)
 		k.o.log.Info("overlay: a member does not answer; its connections are closed", "peer", p, "error", err)
@@ -343,7 +324,7 @@ func (k *keeper) ping(ctx context.Context, p peer.ID) {
 
 // pingOnce sends one ping over whatever connection there is.
 func (o *Overlay) pingOnce(ctx context.Context, p peer.ID) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(o.cfg.PingInterval, time.Second))
 	defer cancel()
 	s, err := o.host.NewStream(network.WithNoDial(network.WithAllowLimitedConn(ctx, "ping"), "ping"), p, ping.ID)
 	if err != nil {

@@ -6,7 +6,7 @@
 // write whose result is unknown (KindUnknownResult) is never sent again. Repeating ends when the
 // hold time has passed, in which a server's own wait for a leader counts; after that, one server more
 // is tried if it knows a leader. The router starts no goroutine and holds no connection: the
-// pool does. DESIGN.md tells the whole way of a request, also to other datacenters.
+// pool does.
 package router
 
 import (
