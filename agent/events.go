@@ -34,7 +34,7 @@ func newUserEvents(a *Agent) *userEvents { return &userEvents{a: a, changed: mak
 // follow hears user events until the agent stops. Every agent does, whether somebody asks or not.
 func (u *userEvents) follow() {
 	for u.a.ctx.Err() == nil {
-		sub, err := u.a.bus.Subscribe(u.a.ctx, structs.DefaultNamespace, structs.SubscribeOptions{Patterns: []string{structs.EventTopic}})
+		sub, err := u.a.bus.Subscribe(u.a.ctx, structs.DefaultNamespace, structs.SubscribeOptions{Patterns: []string{structs.EventTopic}, Quiet: true})
 		if err != nil {
 			if u.a.sleep(u.a.ctx, time.Second) != nil {
 				return

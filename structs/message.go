@@ -85,6 +85,8 @@ type SubscribeOptions struct {
 	Group string
 	// Presence asks who subscribes to topics that may be among these, and for a word whenever that changes.
 	Presence bool
+	// Quiet keeps others from being told of the subscription; it has no group then, and hears of no presence.
+	Quiet bool
 	// QueueMessages is how many messages may wait to be taken; 0 = the default.
 	QueueMessages int
 }

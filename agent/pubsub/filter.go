@@ -12,7 +12,7 @@ import (
 // peerTopicsMax bounds the carriers that GossipSub remembers a peer to have joined.
 const peerTopicsMax = 8192
 
-var carrierRE = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,127}\.([0-9]{1,2}|presence)$`)
+var carrierRE = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,127}\.([0-9]{1,2}|presence|events)$`)
 
 // filter refuses subscriptions of other agents to what is no carrier, and to too many.
 type filter struct {

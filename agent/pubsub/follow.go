@@ -31,7 +31,9 @@ func (b *Bus) follow() {
 			}
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
-				b.spawn(func() { b.met(e.Peer) })
+				if slices.Contains(e.Protocols, protoMessages) {
+					b.spawn(func() { b.met(e.Peer) })
+				}
 			case event.EvtPeerProtocolsUpdated:
 				if slices.Contains(e.Added, protoMessages) {
 					b.spawn(func() { b.met(e.Peer) })

@@ -111,7 +111,7 @@ func (r *requests) begin(ctx context.Context) error {
 		r.ready = ready
 		r.mu.Unlock()
 		// Not ctx: others wait for this too.
-		sub, err := r.space.bus.subscribeInternal(r.space.ns, r.topic+".*")
+		sub, err := r.space.bus.Subscribe(r.space.bus.ctx, r.space.ns, structs.SubscribeOptions{Patterns: []string{r.topic + ".*"}, Quiet: true})
 		r.mu.Lock()
 		if r.sub, r.err = sub, err; err != nil {
 			r.ready = nil
@@ -129,14 +129,6 @@ func (r *requests) begin(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
-}
-
-func (b *Bus) subscribeInternal(ns structs.Namespace, pattern string) (*Subscription, error) {
-	s, err := b.acquire(ns)
-	if err != nil {
-		return nil, err
-	}
-	return s.subscribe(b.ctx, structs.SubscribeOptions{Patterns: []string{pattern}}, true)
 }
 
 // route gives replies to who waits for them.

@@ -1,6 +1,8 @@
 package pubsub
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +25,7 @@ type retained struct {
 
 	mu     sync.Mutex // protects the following
 	values map[string]*message
+	signed map[string]*message // the same by the signatures of their frames
 	bytes  int
 }
 
@@ -45,11 +48,28 @@ func (r *retained) keep(m *message) bool {
 		return false
 	}
 	if r.values == nil {
-		r.values = map[string]*message{}
+		r.values, r.signed = map[string]*message{}, map[string]*message{}
+	}
+	if old != nil {
+		delete(r.signed, signatureOf(old.frame.raw))
 	}
 	r.values[m.Topic], r.bytes = m, bytes
+	r.signed[signatureOf(m.frame.raw)] = m
 	return true
 }
+
+// has says that a frame is that of a last value. It was opened then, and need not be again: every member gives all it has to one that comes.
+func (r *retained) has(raw []byte) bool {
+	if len(raw) <= ed25519.SignatureSize {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.signed[signatureOf(raw)]
+	return m != nil && bytes.Equal(m.frame.raw, raw)
+}
+
+func signatureOf(raw []byte) string { return string(raw[:ed25519.SignatureSize]) }
 
 // room is nil when keep would find room for the messages.
 func (r *retained) room(list []*message) error {
@@ -115,6 +135,7 @@ func (r *retained) expire(now time.Time) {
 	for topic, m := range r.values {
 		if len(m.Data) == 0 && now.Sub(m.Time) > clearedAge {
 			delete(r.values, topic)
+			delete(r.signed, signatureOf(m.frame.raw))
 			r.bytes -= len(m.frame.raw)
 		}
 	}

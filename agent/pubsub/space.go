@@ -15,6 +15,8 @@ import (
 const (
 	// carriersMax is how many carriers the topics of a namespace are spread over. Every agent must use the same number.
 	carriersMax = 16
+	// Two more carry no topics of programs. Every agent joins the one of events, which must not bring it the messages of others.
+	carrierOfPresence, carrierOfEvents, carriersAll = carriersMax, carriersMax + 1, carriersMax + 2
 	// idleSpace is how long a namespace that nobody uses is remembered.
 	idleSpace = 10 * time.Minute
 )
@@ -23,7 +25,7 @@ const (
 type space struct {
 	bus      *Bus
 	ns       structs.Namespace
-	carriers [carriersMax + 1]*carrier // the last one carries presence
+	carriers [carriersAll]*carrier // of topics, then of presence and of user events
 	presence *presence
 	requests *requests
 	counts   counts
@@ -37,16 +39,17 @@ type space struct {
 }
 
 // numbers are the last that an agent has given in each carrier.
-type numbers [carriersMax + 1]uint64
+type numbers [carriersAll]uint64
 
 func newSpace(b *Bus, ns structs.Namespace, given numbers) *space {
 	s := &space{bus: b, ns: ns, topics: newTopicStats(), subs: map[*Subscription]struct{}{}}
 	for i := range carriersMax {
 		s.carriers[i] = newCarrier(s, fmt.Sprintf("%s.%d", ns, i))
 	}
+	s.carriers[carrierOfEvents] = newCarrier(s, string(ns)+".events")
 	c := newCarrier(s, string(ns)+".presence")
 	c.retained.topicsMax, c.retained.bytesMax = tracksMax, presenceBytesMax
-	s.carriers[carriersMax] = c
+	s.carriers[carrierOfPresence] = c
 	s.presence = newPresence(s, c)
 	s.requests = newRequests(s)
 	for i, n := range given {
@@ -70,6 +73,9 @@ func (s *space) numbers() (out numbers) {
 // carrierOf is the carrier of a topic: the first token decides, so that a subscription which names it needs no other.
 func (s *space) carrierOf(topic string) *carrier {
 	first, _, _ := strings.Cut(topic, ".")
+	if first == structs.EventTopic {
+		return s.carriers[carrierOfEvents]
+	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(first))
 	return s.carriers[h.Sum32()%carriersMax]
@@ -101,12 +107,12 @@ func (b *Bus) Subscribe(ctx context.Context, ns structs.Namespace, opts structs.
 	if err != nil {
 		return nil, err
 	}
-	return s.subscribe(ctx, opts, false)
+	return s.subscribe(ctx, opts)
 }
 
 // subscribe takes over what acquire gave.
-func (s *space) subscribe(ctx context.Context, opts structs.SubscribeOptions, internal bool) (*Subscription, error) {
-	sub := &Subscription{space: s, opts: opts, internal: internal, max: opts.QueueMessages, ready: make(chan struct{}, 1)}
+func (s *space) subscribe(ctx context.Context, opts structs.SubscribeOptions) (*Subscription, error) {
+	sub := &Subscription{space: s, opts: opts, max: opts.QueueMessages, ready: make(chan struct{}, 1)}
 	if sub.max == 0 {
 		sub.max = queueMessagesDefault
 	}
@@ -124,9 +130,11 @@ func (s *space) subscribe(ctx context.Context, opts structs.SubscribeOptions, in
 		s.bus.release(s)
 		sub.end()
 	})
-	if err := s.presence.enter(ctx); err != nil {
-		sub.close()
-		return nil, err
+	if !opts.Quiet {
+		if err := s.presence.enter(ctx); err != nil {
+			sub.close()
+			return nil, err
+		}
 	}
 	for c, patterns := range s.carriersFor(opts.Patterns) {
 		in, err := c.join(ctx)
@@ -140,7 +148,7 @@ func (s *space) subscribe(ctx context.Context, opts structs.SubscribeOptions, in
 			c.leave()
 		})
 	}
-	if internal {
+	if opts.Quiet {
 		return sub, nil
 	}
 	undo = append(undo, func() { s.presence.drop(sub) })

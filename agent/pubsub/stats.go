@@ -35,7 +35,7 @@ func (b *Bus) Stats() (out []Stats) {
 		}
 		s.mu.Lock()
 		for sub := range s.subs {
-			if !sub.internal {
+			if !sub.opts.Quiet {
 				st.Subscriptions++
 			}
 		}

@@ -19,10 +19,8 @@ const (
 type Subscription struct {
 	space *space
 	opts  structs.SubscribeOptions
-	// internal subscriptions are of this package, and not shown to anybody.
-	internal bool
-	max      int
-	close    func() // once
+	max   int
+	close func() // once
 
 	mu      sync.Mutex // protects the following
 	queue   []structs.MessageItem
@@ -47,6 +45,9 @@ func checkOptions(o *structs.SubscribeOptions) error {
 	}
 	if o.Group != "" && !structs.ValidToken(o.Group) {
 		return structs.Errorf(structs.KindInvalid, "%q is no name of a group", o.Group).WithHint("up to 64 of A-Z, a-z, 0-9, _ and -")
+	}
+	if o.Quiet && (o.Group != "" || o.Presence) {
+		return structs.Errorf(structs.KindInvalid, "a quiet subscription has no group and no presence")
 	}
 	if o.QueueMessages < 0 || o.QueueMessages > queueMessagesMax {
 		return structs.Errorf(structs.KindInvalid, "a queue of %d messages", o.QueueMessages).WithHint("1 to %d", queueMessagesMax)

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -44,7 +45,7 @@ func (in *inbox) sync() {
 	})
 }
 
-// heads asks a member where it stands in carriers, and for their last values.
+// heads asks a member where it stands in carriers, and for their last values, of which it gives those that are news.
 func (b *Bus) heads(ctx context.Context, p peer.ID, carriers []*carrier) (*reply, []*frame, error) {
 	req := &request{Op: opHeads}
 	for _, c := range carriers {
@@ -52,6 +53,9 @@ func (b *Bus) heads(ctx context.Context, p peer.ID, carriers []*carrier) (*reply
 	}
 	var frames []*frame
 	rep, err := b.ask(ctx, p, req, func(raw []byte) error {
+		if slices.ContainsFunc(carriers, func(c *carrier) bool { return c.retained.has(raw) }) {
+			return nil
+		}
 		for _, wire := range req.Carriers {
 			f, err := openFrame(wire, raw)
 			if err == nil && len(f.messages) == 1 && f.messages[0].Retain {

@@ -191,3 +191,39 @@ func TestLastValuesAreBounded(t *testing.T) {
 		t.Errorf("more than %d last values: %v", retainedTopicsMax, err)
 	}
 }
+
+// Every agent has one, for user events: it joins the carrier of its topic, and nothing else.
+func TestAQuietSubscriptionIsHeardAndNotSeen(t *testing.T) {
+	t.Parallel()
+	nodes := cluster(t, 2)
+	quiet := nodes[1].sub(t, structs.SubscribeOptions{Patterns: []string{structs.EventTopic}, Quiet: true})
+	if st := nodes[1].Stats(); len(st) != 1 || st[0].Carriers != 1 || st[0].Subscriptions != 0 {
+		t.Errorf("%+v", st)
+	}
+	nodes[0].pub(t, structs.EventTopic, "1")
+	if got := texts(take(t, quiet, 1)); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("%v", got)
+	}
+	if list, err := nodes[0].Subscribers(t.Context(), "default", ""); err != nil || len(list) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if _, err := nodes[0].Subscribe(t.Context(), "default", structs.SubscribeOptions{Patterns: []string{"a"}, Quiet: true, Group: "g"}); err == nil {
+		t.Error("a quiet member of a group, whom nobody could choose")
+	}
+}
+
+func TestALastValueThatIsKnownIsNotOpenedAgain(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, newKey(t), 1)
+	if err := n.Publish(t.Context(), "default", []*structs.Message{{Topic: "a", Data: []byte("1"), Retain: true}}); err != nil {
+		t.Fatal(err)
+	}
+	c := n.spaces["default"].carrierOf("a")
+	eventually(t, "it is kept", func() bool { return len(c.retained.frames()) == 1 })
+	raw := c.retained.frames()[0].raw
+	other := slices.Clone(raw)
+	other[len(other)-1] ^= 1
+	if !c.retained.has(raw) || c.retained.has(other) || c.retained.has(nil) {
+		t.Error("a frame is taken for another one")
+	}
+}
