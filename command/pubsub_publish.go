@@ -40,14 +40,7 @@ acknowledged when a majority of the servers has it. Otherwise it goes to who sub
 			case count > 1 && m.ID != "":
 				return usagef("pubsub publish: messages of one -id are kept once, -count makes no sense")
 			}
-			m.Topic = c.args[0]
-			var err error
-			if len(c.args) == 2 {
-				if m.Data, err = c.value(c.args[1]); err != nil {
-					return err
-				}
-			}
-			client, err := c.client()
+			client, err := c.clientFor(&m)
 			if err != nil {
 				return err
 			}
@@ -76,6 +69,18 @@ acknowledged when a majority of the servers has it. Otherwise it goes to who sub
 			return c.done(map[string]any{"published": n, "last": last}, "published %d messages, the last is %s %d", n, where, last.Seq)
 		},
 	}
+}
+
+// clientFor reads TOPIC [MESSAGE] into m.
+func (c *call) clientFor(m *api.Message) (*api.Client, error) {
+	m.Topic = c.args[0]
+	if len(c.args) == 2 {
+		var err error
+		if m.Data, err = c.value(c.args[1]); err != nil {
+			return nil, err
+		}
+	}
+	return c.client()
 }
 
 // headerFlag is for the headers of a message.

@@ -26,14 +26,7 @@ func requestCommand() *cmd {
 			if o.Timeout <= 0 || o.Replies < 1 {
 				return usagef("pubsub request: -wait and -replies are positive")
 			}
-			m.Topic = c.args[0]
-			var err error
-			if len(c.args) == 2 {
-				if m.Data, err = c.value(c.args[1]); err != nil {
-					return err
-				}
-			}
-			client, err := c.client()
+			client, err := c.clientFor(&m)
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -214,6 +215,24 @@ func (c *call) rpc(method string, req, reply any) error {
 func (c *call) extendDeadline() {
 	// Not every transport has deadlines; those that have none end with their context.
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(streamWriteTimeout))
+}
+
+// send writes a part of a reply that has no end in sight, in pieces that even a slow reader takes in time.
+func (c *call) send(data []byte, piece int) error {
+	for len(data) > 0 {
+		c.extendDeadline()
+		n, err := c.w.Write(data[:min(len(data), piece)])
+		if err != nil {
+			c.w.gone = true
+			return context.Canceled
+		}
+		data = data[n:]
+	}
+	if http.NewResponseController(c.w).Flush() != nil {
+		c.w.gone = true
+		return context.Canceled
+	}
+	return nil
 }
 
 func (c *call) clearDeadline() {

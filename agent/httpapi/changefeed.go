@@ -195,20 +195,7 @@ func (f *changeFeed) finish(at structs.SQLPosition) error {
 
 // write sends data in pieces that even a slow reader takes in time.
 func (f *changeFeed) write(data []byte) error {
-	for len(data) > 0 {
-		f.c.extendDeadline()
-		n, err := f.c.w.Write(data[:min(len(data), changeWriteBytes)])
-		if err != nil {
-			f.c.w.gone = true
-			return context.Canceled
-		}
-		data = data[n:]
-	}
-	if http.NewResponseController(f.c.w).Flush() != nil {
-		f.c.w.gone = true
-		return context.Canceled
-	}
-	return nil
+	return f.c.send(data, changeWriteBytes)
 }
 
 func (f *changeFeed) appendChange(b []byte, change *structs.SQLChange) ([]byte, error) {

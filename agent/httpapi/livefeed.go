@@ -249,20 +249,7 @@ func (f *httpFeed) control(name string, line []byte) {
 func (f *httpFeed) flush() error {
 	data := f.buf
 	f.buf = f.buf[:0]
-	for len(data) > 0 {
-		f.c.extendDeadline()
-		n, err := f.c.w.Write(data[:min(len(data), liveFlushBytes)])
-		if err != nil {
-			f.c.w.gone = true
-			return context.Canceled
-		}
-		data = data[n:]
-	}
-	if http.NewResponseController(f.c.w).Flush() != nil {
-		f.c.w.gone = true
-		return context.Canceled
-	}
-	return nil
+	return f.c.send(data, liveFlushBytes)
 }
 
 func (f *httpFeed) end() { f.c.clearDeadline() }

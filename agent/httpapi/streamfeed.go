@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -143,18 +142,5 @@ func (f *messageFeed) cut(err error) error {
 func (f *messageFeed) write() error {
 	data := f.buf
 	f.buf = f.buf[:0]
-	for len(data) > 0 {
-		f.c.extendDeadline()
-		n, err := f.c.w.Write(data[:min(len(data), changeWriteBytes)])
-		if err != nil {
-			f.c.w.gone = true
-			return context.Canceled
-		}
-		data = data[n:]
-	}
-	if http.NewResponseController(f.c.w).Flush() != nil {
-		f.c.w.gone = true
-		return context.Canceled
-	}
-	return nil
+	return f.c.send(data, changeWriteBytes)
 }
