@@ -141,19 +141,35 @@ func TestNamespacesInUseAreBounded(t *testing.T) {
 	if e := structs.AsError(err); e == nil || e.Kind != structs.KindRateLimited {
 		t.Errorf("one more: %v", err)
 	}
-	// An idle one makes room, and its numbers go on when it comes back: others know them.
-	n.mu.Lock()
-	n.spaces["n0"].used = time.Now().Add(-2 * idleSpace)
-	n.mu.Unlock()
-	o := n.spaces["n0"].carrierOf("a").outbox
-	eventually(t, "the message is sent and told of", func() bool {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.running = o.running && o.head < 1 // as if a minute had passed
-		return o.head == 1
-	})
-	for _, s := range n.forget(time.Now()) {
-		s.leave()
+	// An idle one takes its leave, makes room, and its numbers go on when it comes back: others know them.
+	kept := &structs.Message{Topic: "a", Data: []byte("x"), Retain: true}
+	if err := n.Publish(t.Context(), "n1", []*structs.Message{kept}); err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(2 * idleSpace)
+	n.tidy(later)
+	settled := func(ns structs.Namespace) bool { // as if a minute had passed
+		ok := true
+		for _, c := range n.spaces[ns].carriers {
+			c.outbox.mu.Lock()
+			ok = ok && len(c.outbox.waiting) == 0 && c.outbox.head+1 == c.outbox.next
+			c.outbox.running = c.outbox.running && !ok
+			c.outbox.mu.Unlock()
+		}
+		return ok
+	}
+	for _, ns := range []structs.Namespace{"n0", "n1"} {
+		if n.spaces[ns].presence.entered() {
+			t.Errorf("%s is idle and has not taken its leave", ns)
+		}
+		eventually(t, "everything is sent", func() bool { return settled(ns) })
+	}
+	n.tidy(later)
+	if _, err := n.acquire("n1"); err != nil || n.spaces["n1"].carrierOf("a").outbox.sent() != 2 {
+		t.Errorf("a namespace with a last value was forgotten: %v", err)
+	}
+	if n.spaces["n0"] != nil {
+		t.Error("an idle namespace is not forgotten")
 	}
 	m := &structs.Message{Topic: "a"}
 	if err := n.Publish(t.Context(), "n0", []*structs.Message{m}); err != nil || m.Seq != 2 {

@@ -65,8 +65,10 @@ type Bus struct {
 	spaces map[structs.Namespace]*space
 	// numbers are the last that were given in namespaces which are not in use.
 	numbers map[structs.Namespace]numbers
-	closed  bool
-	wg      sync.WaitGroup // Add under mu
+
+	life   sync.Mutex // protects the following; it is taken last, carriers begin goroutines with their own locks held
+	closed bool
+	wg     sync.WaitGroup // Add under life
 }
 
 // Start takes part in the mesh. Nothing is joined until somebody subscribes.
@@ -148,8 +150,8 @@ func (b *Bus) frameBytesMax() int {
 
 // spawn runs f in a goroutine that Close waits for; false when it is closed.
 func (b *Bus) spawn(f func()) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.life.Lock()
+	defer b.life.Unlock()
 	if b.closed {
 		return false
 	}
@@ -177,9 +179,9 @@ func (b *Bus) shutdown() {
 		s.leave()
 	}
 	b.cfg.Host.RemoveStreamHandler(protoMessages)
-	b.mu.Lock()
+	b.life.Lock()
 	b.closed = true
-	b.mu.Unlock()
+	b.life.Unlock()
 	b.cancel()
 	_ = b.events.Close()
 	b.wg.Wait()
@@ -191,7 +193,7 @@ func (b *Bus) acquire(ns structs.Namespace) (*space, error) {
 	defer b.mu.Unlock()
 	s := b.spaces[ns]
 	switch {
-	case b.closed:
+	case b.ctx.Err() != nil:
 		return nil, errClosed()
 	case s != nil:
 	case !structs.ValidNamespace(ns):
@@ -214,18 +216,26 @@ func (b *Bus) release(s *space) {
 	s.used = time.Now()
 }
 
-// forget lets namespaces go that nobody uses any more. The numbers that were given go on if they are used again: others know them.
-func (b *Bus) forget(now time.Time) (idle []*space) {
+// tidy takes its leave of namespaces that nobody uses any more, and forgets them when that is done. The numbers that were given go on
+// if they are used again: others know them.
+func (b *Bus) tidy(now time.Time) {
+	var idle []*space
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	for ns, s := range b.spaces {
-		if s.users == 0 && now.Sub(s.used) > idleSpace && s.rests() {
+		switch requesting := s.requests.open(); {
+		case now.Sub(s.used) <= idleSpace || s.users > 1 || s.users == 1 && !requesting:
+		case requesting || s.presence.entered():
+			idle = append(idle, s)
+		case s.rests():
 			b.numbers[ns] = s.numbers()
 			delete(b.spaces, ns)
-			idle = append(idle, s)
 		}
 	}
-	return idle
+	b.mu.Unlock()
+	for _, s := range idle {
+		s.requests.close()
+		s.presence.leave()
+	}
 }
 
 func (b *Bus) list() (out []*space) {

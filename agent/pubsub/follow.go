@@ -60,9 +60,7 @@ func (b *Bus) housekeep() {
 			for _, s := range b.list() {
 				s.housekeep(now)
 			}
-			for _, s := range b.forget(now) {
-				s.leave()
-			}
+			b.tidy(now)
 		case <-b.ctx.Done():
 			return
 		}

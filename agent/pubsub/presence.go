@@ -98,6 +98,12 @@ func (p *presence) enter(ctx context.Context) error {
 	return p.err
 }
 
+func (p *presence) entered() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.joined != nil
+}
+
 // leave tells others that nobody here subscribes any more, and takes no more part.
 func (p *presence) leave() {
 	p.mu.Lock()

@@ -153,6 +153,13 @@ func (r *requests) route(sub *Subscription) {
 	}
 }
 
+// open says that replies are heard, for which the namespace is in use.
+func (r *requests) open() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sub != nil
+}
+
 func (r *requests) close() {
 	r.mu.Lock()
 	sub := r.sub

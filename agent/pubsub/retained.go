@@ -58,6 +58,12 @@ func (r *retained) keep(m *message) bool {
 	return true
 }
 
+func (r *retained) some() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.values) > 0
+}
+
 // has says that a frame is that of a last value. It was opened then, and need not be again: every member gives all it has to one that comes.
 func (r *retained) has(raw []byte) bool {
 	if len(raw) <= ed25519.SignatureSize {

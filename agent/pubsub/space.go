@@ -58,9 +58,11 @@ func newSpace(b *Bus, ns structs.Namespace, given numbers) *space {
 	return s
 }
 
-// rests says that nothing is on its way any more.
+// rests says that nothing is on its way any more, and that there is no last value that others may come to ask for.
 func (s *space) rests() bool {
-	return !slices.ContainsFunc(s.carriers[:carriersMax], func(c *carrier) bool { return c.outbox.busy() })
+	return !slices.ContainsFunc(s.carriers[:], func(c *carrier) bool {
+		return c.outbox.busy() || c != s.presence.carrier && c.retained.some()
+	})
 }
 
 func (s *space) numbers() (out numbers) {
