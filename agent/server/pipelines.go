@@ -17,6 +17,35 @@ type pipelineTransport struct {
 	// mu protects the following.
 	mu   sync.Mutex
 	open map[*pipeline]struct{}
+
+	heartbeats sync.RWMutex // read-locked while one is handled; protects the following
+	deaf       bool
+}
+
+// SetHeartbeatHandler implements raft.Transport.
+func (t *pipelineTransport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	t.NetworkTransport.SetHeartbeatHandler(t.whileOpen(handle))
+}
+
+// whileOpen is handle until endHeartbeats.
+func (t *pipelineTransport) whileOpen(handle func(raft.RPC)) func(raft.RPC) {
+	return func(rpc raft.RPC) {
+		t.heartbeats.RLock()
+		defer t.heartbeats.RUnlock()
+		if t.deaf {
+			rpc.Respond(nil, raft.ErrRaftShutdown)
+			return
+		}
+		handle(rpc)
+	}
+}
+
+// endHeartbeats waits for the heartbeats that are being handled, and has those refused that come yet. Raft takes them on the
+// connections' own goroutines, for which its shutdown does not wait: one with a new term would meet a closed log, and panic.
+func (t *pipelineTransport) endHeartbeats() {
+	t.heartbeats.Lock()
+	defer t.heartbeats.Unlock()
+	t.deaf = true
 }
 
 // AppendEntriesPipeline implements raft.Transport.

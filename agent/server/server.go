@@ -222,9 +222,7 @@ func (s *Server) Close() error {
 			}
 		}
 		s.cancel()
-		// Raft takes heartbeats on the connections' own goroutines, for which its shutdown does not wait: one with a
-		// new term would meet a closed log, and panic.
-		s.trans.SetHeartbeatHandler(nil)
+		s.trans.endHeartbeats()
 		stopped := s.raft.Shutdown()
 		s.trans.closePipelines()
 		if err := stopped.Error(); err != nil {
