@@ -14,12 +14,22 @@ func (v view) cluster(ws memdb.WatchSet) *structs.ClusterInfo {
 	return first[structs.ClusterInfo](ws, v.tx, tableCluster, indexID, onlyRow())
 }
 
-// Cluster gives the cluster its id. The first id wins for ever; a request without a valid one is ignored.
+// Cluster gives the cluster its id, and raises the version that its servers know. The first id wins for ever; a request without
+// a valid one is ignored.
 func (t *Txn) Cluster(r *structs.ClusterRequest) {
-	if !r.ID.Valid() || t.view().cluster(nil) != nil {
+	if !r.ID.Valid() {
 		return
 	}
-	replace(t, tableCluster, nil, &structs.ClusterInfo{ID: r.ID, CreateIndex: t.index})
+	old := t.view().cluster(nil)
+	row := structs.ClusterInfo{ID: r.ID, CreateIndex: t.index}
+	if old != nil {
+		if r.FSMVersion <= old.FSMVersion {
+			return
+		}
+		row = *old
+	}
+	row.FSMVersion = r.FSMVersion
+	replace(t, tableCluster, old, &row)
 	t.touch(tableCluster, "")
 }
 
@@ -34,6 +44,14 @@ func (t *Txn) Verify() {
 	row.VerifyIndex, row.VerifyTime = t.index, t.now
 	replace(t, tableCluster, old, &row)
 	t.touch(tableCluster, "")
+}
+
+// FSMVersion is the version that every server of the cluster knows, 0 where that is below structs.FSMVersionOfCluster.
+func (s *Store) FSMVersion() int {
+	if row := s.view(nil).cluster(nil); row != nil {
+		return row.FSMVersion
+	}
+	return 0
 }
 
 // Cluster returns what the cluster knows of itself, nil when it has no id yet.

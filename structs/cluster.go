@@ -13,10 +13,16 @@ type ClusterInfo struct {
 	// nanoseconds; 0 before the first.
 	VerifyIndex uint64 `codec:",omitempty"`
 	VerifyTime  int64  `codec:",omitempty"`
+	// FSMVersion is the highest version that every server of the cluster has been seen to know; 0 = none from FSMVersionOfCluster on.
+	// It never falls: servers that know less are not let in any more.
+	FSMVersion int `codec:",omitempty"`
 }
 
-// ClusterRequest gives the cluster its id (CommandCluster). The first one wins. No Reply.
-type ClusterRequest struct{ ID ClusterID }
+// ClusterRequest gives the cluster its id (CommandCluster), of which the first one wins, and raises its FSMVersion. No Reply.
+type ClusterRequest struct {
+	ID         ClusterID
+	FSMVersion int `codec:",omitempty"` // only where every server has it, and FSMVersionOfCluster
+}
 
 // ConflictKeys implements Conflicter.
 func (r *ClusterRequest) ConflictKeys() []string { return []string{"cluster"} }

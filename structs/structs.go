@@ -34,7 +34,7 @@ const (
 	// ProtocolVersion counts changes of the RPC protocol.
 	ProtocolVersion = 1
 	// FSMVersion counts changes of what the FSM does with a committed entry.
-	FSMVersion = 8
+	FSMVersion = 9
 	// FSMVersionCluster is the first FSMVersion that knows CommandCluster.
 	FSMVersionCluster = 2
 	// FSMVersionSQL is the first FSMVersion that knows CommandSQL and CommandSQLDatabase.
@@ -49,4 +49,7 @@ const (
 	FSMVersionQuota = 7
 	// FSMVersionStreams is the first FSMVersion that knows streams.
 	FSMVersionStreams = 8
+	// FSMVersionOfCluster is the first FSMVersion that knows ClusterInfo.FSMVersion, and all that is used only where that says so:
+	// SQLRequest.BytesPerStep.
+	FSMVersionOfCluster = 9
 )

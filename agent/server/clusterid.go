@@ -159,12 +159,12 @@ func (s *Server) rememberCluster(id structs.ClusterID) bool {
 	return err == nil
 }
 
-// ensureClusterID commits an id for a cluster that has none: a new one, or one from before clusters
-// had ids. Servers that do not know the command would stop at it, so it waits for the last of them to
-// be upgraded, which membership tells.
-func (s *Server) ensureClusterID(ctx context.Context) error {
+// ensureCluster commits an id for a cluster that has none: a new one, or one from before clusters
+// had ids, and the FSM version that all servers know. Servers that do not know a command would stop at it, or take it for
+// less than it is, so both wait for the last of them to be upgraded, which membership tells.
+func (s *Server) ensureCluster(ctx context.Context) error {
 	if _, c := s.store.Cluster(nil); c != nil {
-		return nil
+		return s.raiseFSMVersion(ctx, c)
 	}
 	old, err := s.olderThan(structs.FSMVersionCluster)
 	if err != nil {
@@ -178,7 +178,11 @@ func (s *Server) ensureClusterID(ctx context.Context) error {
 	if id == "" {
 		id = structs.ClusterID(rpc.NewUUID())
 	}
-	if _, _, err := s.apply(ctx, structs.CommandCluster, &structs.ClusterRequest{ID: id}); err != nil {
+	version, err := s.commonVersion()
+	if err != nil {
+		return err
+	}
+	if _, _, err := s.apply(ctx, structs.CommandCluster, &structs.ClusterRequest{ID: id, FSMVersion: version}); err != nil {
 		return fmt.Errorf("give the cluster an id: %w", err)
 	}
 	return nil

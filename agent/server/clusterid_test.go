@@ -249,7 +249,7 @@ func TestTheIDWaitsForServersThatDoNotKnowIt(t *testing.T) {
 	c := idless(t, "id0", "id1")
 	leader := c.leader()
 	for range 3 {
-		if err := leader.ensureClusterID(t.Context()); err != nil || leader.ClusterID() != "" {
+		if err := leader.ensureCluster(t.Context()); err != nil || leader.ClusterID() != "" {
 			t.Fatal(err, "the command was proposed to servers that would stop at it")
 		}
 	}

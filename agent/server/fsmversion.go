@@ -1,6 +1,11 @@
 package server
 
-import "github.com/debros/debros/structs"
+import (
+	"context"
+	"fmt"
+
+	"github.com/debros/debros/structs"
+)
 
 // olderThan names a server of the Raft configuration that does not know an FSM version, or of which membership does
 // not tell; "" when all know it. A server that met a command it does not know would have to stop.
@@ -19,10 +24,50 @@ func (s *Server) olderThan(version int) (structs.NodeID, error) {
 	return "", nil
 }
 
+// commonVersion is the version that a cluster may be raised to: the lowest that a server of the Raft configuration knows. 0
+// while membership does not tell of all, or one is of a build before such versions.
+func (s *Server) commonVersion() (int, error) {
+	conf, err := s.configuration()
+	if err != nil {
+		return 0, err
+	}
+	version := structs.FSMVersion
+	for _, srv := range conf.Servers {
+		if id := structs.NodeID(srv.ID); id != s.cfg.NodeID {
+			m, _ := s.member(id)
+			version = min(version, m.FSM)
+		}
+	}
+	if version < structs.FSMVersionOfCluster {
+		return 0, nil
+	}
+	return version, nil
+}
+
+// raiseFSMVersion notes which version every server knows: from then on the leader may use all of it, and a server
+// that knows less is not let in, whatever is deleted later.
+func (s *Server) raiseFSMVersion(ctx context.Context, c *structs.ClusterInfo) error {
+	if c.FSMVersion >= structs.FSMVersion {
+		return nil
+	}
+	version, err := s.commonVersion()
+	if err != nil || version <= c.FSMVersion {
+		return err
+	}
+	if _, _, err := s.apply(ctx, structs.CommandCluster, &structs.ClusterRequest{ID: c.ID, FSMVersion: version}); err != nil {
+		return fmt.Errorf("raise the cluster's version: %w", err)
+	}
+	s.log.Info("servers of older builds are not let in any more", "fsm_version", version)
+	return nil
+}
+
 const streamsWhat = "streams"
 
-// fsmNeeded is the version that a server must know to hold the present state.
+// fsmNeeded is the version that a server must know to hold the present state, or that the cluster was raised to.
 func (s *Server) fsmNeeded() int {
+	if v := s.store.FSMVersion(); v > 0 {
+		return v
+	}
 	if s.store.HasStreams() {
 		return structs.FSMVersionStreams
 	}
@@ -49,7 +94,7 @@ func (s *Server) fsmNeeded() int {
 func (s *Server) mayPropose(t structs.CommandType, body any) error {
 	version, what := versionFor(t, body)
 	switch {
-	case version == 0, version <= structs.FSMVersionSQL && s.store.HasDatabases():
+	case version == 0, version <= s.store.FSMVersion(), version <= structs.FSMVersionSQL && s.store.HasDatabases():
 		return nil
 	case version > structs.FSMVersionSQL && s.fsmNeeded() >= version: // it looks through all databases
 		return nil

@@ -31,3 +31,39 @@ func TestCommandsNeedServersThatKnowThem(t *testing.T) {
 		}
 	}
 }
+
+// The version that a cluster was raised to stays, whatever its state holds later.
+func TestTheVersionOfAClusterRisesWithTheLastServerAndNeverFalls(t *testing.T) {
+	c := newCluster(t, 0, nil)
+	c.fsm = structs.FSMVersionOfCluster - 1
+	for _, id := range []structs.NodeID{"id0", "id1", "id2"} {
+		c.join(id, "", 3)
+	}
+	leader := c.leader()
+	c.id()
+	for _, n := range c.nodes[:2] {
+		c.upgrade(n, structs.FSMVersion)
+	}
+	if leader == c.nodes[2] { // a leader knows itself
+		c.upgrade(c.nodes[0], structs.FSMVersionOfCluster-1)
+	}
+	for range 3 {
+		if err := leader.ensureCluster(t.Context()); err != nil || leader.store.FSMVersion() != 0 {
+			t.Fatal(err, leader.store.FSMVersion(), "raised over the head of a server")
+		}
+	}
+	for _, n := range c.nodes {
+		c.upgrade(n, structs.FSMVersion)
+	}
+	c.changed()
+	for _, n := range c.nodes {
+		eventually(t, "the version on "+string(n.id), func() bool { return n.store.FSMVersion() == structs.FSMVersion })
+	}
+	old := c.start("old", "", 0)
+	m, _ := old.member(old.id)
+	m.FSM = structs.FSMVersion - 1
+	c.roster.set(m)
+	c.nodes = append(c.nodes, old)
+	leader.MembershipChanged()
+	eventually(t, "the refusal", func() bool { return leader.strangers.has("old") })
+}

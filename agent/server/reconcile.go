@@ -22,7 +22,7 @@ func (s *Server) reconcileAll(ctx context.Context) (done bool) {
 	done = true
 	trouble := map[structs.NodeID]string{}
 	defer func() { s.trouble = trouble }()
-	if err := s.ensureClusterID(ctx); err != nil && ctx.Err() == nil {
+	if err := s.ensureCluster(ctx); err != nil && ctx.Err() == nil {
 		done = false
 		s.log.Warn("the leader's housekeeping was not applied", "error", err)
 	}
