@@ -53,7 +53,7 @@ func (s *service) sqlExecute(ctx context.Context, c call, req *structs.SQLReques
 	r, index, err := propose[structs.SQLReply](ctx, s, structs.CommandSQL, &structs.SQLRequest{
 		WriteOptions: logged(c), Database: req.Database, Statements: req.Statements, Transaction: req.Transaction,
 		Guards: req.Guards, RequestID: req.RequestID,
-		WorkMax: structs.SQLWorkMax, TempBytesMax: structs.SQLTempBytesMax, RowsMax: sqlRowsMax, BytesMax: sqlRowBytesMax,
+		WorkMax: structs.SQLWorkMax, BytesPerStep: s.bytesPerStep(), TempBytesMax: structs.SQLTempBytesMax, RowsMax: sqlRowsMax, BytesMax: sqlRowBytesMax,
 	})
 	if err != nil {
 		return err
@@ -61,6 +61,14 @@ func (s *service) sqlExecute(ctx context.Context, c call, req *structs.SQLReques
 	*rep = *r
 	rep.Index = index
 	return nil
+}
+
+// bytesPerStep is how the work of SQL functions is counted, which all servers must do alike.
+func (s *service) bytesPerStep() int64 {
+	if s.b.State().FSMVersion() < structs.FSMVersionOfCluster {
+		return 0
+	}
+	return structs.SQLBytesPerStep
 }
 
 // checkDatabase gives a request a real database.

@@ -114,6 +114,7 @@ func (s *service) checkTxn(c call, in []structs.TxnOp) (ops []structs.TxnOp, ref
 			if err != nil {
 				return nil, nil, err
 			}
+			out.BytesPerStep = s.bytesPerStep()
 			out.TempBytesMax = structs.SQLTempBytesMax // its statements run one after the other
 			out.WorkMax, out.RowsMax, out.BytesMax = int64(structs.SQLWorkMax/sqlOps), max(sqlRowsMax/sqlOps, 1), max(sqlRowBytesMax/sqlOps, 1)
 			ops = append(ops, structs.TxnOp{SQL: out})

@@ -39,7 +39,7 @@ func (t *Txn) txnSQL(ns structs.Namespace, op *structs.TxnSQLOp) (result *struct
 	}
 	reply, refusal, err := t.execute(w, &structs.SQLRequest{
 		Database: op.Database, Statements: op.Statements, Transaction: true, Guards: op.Guards,
-		WorkMax: op.WorkMax, TempBytesMax: op.TempBytesMax, RowsMax: op.RowsMax, BytesMax: op.BytesMax,
+		WorkMax: op.WorkMax, BytesPerStep: op.BytesPerStep, TempBytesMax: op.TempBytesMax, RowsMax: op.RowsMax, BytesMax: op.BytesMax,
 	})
 	switch {
 	case err != nil:

@@ -19,9 +19,10 @@ func (r *SQLRequest) appendTo(b []byte) ([]byte, bool) {
 		size += len(r.Statements[i].SQL) + len(r.Statements[i].Args) + len("\x82\xa4Args\xc6\x00\x00\x00\x00\xa3SQL\xdb\x00\x00\x00\x00")
 	}
 	b = msgp.Require(b, size)
-	b = msgp.AppendMapHeader(b, 2+count(r.BytesMax != 0, r.Datacenter != "", r.Forwarded, r.Namespace != "",
+	b = msgp.AppendMapHeader(b, 2+count(r.BytesMax != 0, r.BytesPerStep != 0, r.Datacenter != "", r.Forwarded, r.Namespace != "",
 		r.RequestID != "", r.RowsMax != 0, r.TempBytesMax != 0, r.Token != "", r.Transaction, r.WorkMax != 0))
 	b = appendInt(b, "BytesMax", int64(r.BytesMax))
+	b = appendInt(b, "BytesPerStep", r.BytesPerStep)
 	b = msgp.AppendString(msgp.AppendString(b, "Database"), r.Database)
 	b = appendText(b, "Datacenter", r.Datacenter)
 	b = appendTrue(b, "Forwarded", r.Forwarded)
@@ -43,6 +44,8 @@ func (r *SQLRequest) readFrom(w *wire) {
 		switch name := w.name(); string(name) {
 		case "BytesMax":
 			r.BytesMax = int(w.int())
+		case "BytesPerStep":
+			r.BytesPerStep = w.int()
 		case "Database":
 			r.Database = w.string()
 		case "RequestID":

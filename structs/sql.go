@@ -118,6 +118,9 @@ type SQLRequest struct {
 	// WorkMax bounds what the whole request may compute, in steps of SQLite's virtual machine: the same
 	// number stops the same statement at the same place on every replica. The leader sets it.
 	WorkMax int64 `codec:",omitempty"`
+	// BytesPerStep is how many bytes that SQL functions go through count as one step of WorkMax; 0 = they count nothing. The leader sets
+	// it where the cluster has FSMVersionOfCluster.
+	BytesPerStep int64 `codec:",omitempty"`
 	// TempBytesMax bounds what one of its statements may sort and collect, in the same way. The leader sets it.
 	TempBytesMax int64 `codec:",omitempty"`
 	// RowsMax and BytesMax bound the rows that RETURNING gives. The leader sets them.
@@ -132,6 +135,10 @@ const SQLTempBytesMax = 1 << 30
 // SQLWorkMax is the WorkMax that a leader sets. While a request computes, every other write of the cluster waits: this is
 // some six seconds of a core (a thousand million took 21 s), and enough to index some twenty million rows.
 const SQLWorkMax = 300_000_000
+
+// SQLBytesPerStep is the BytesPerStep that a leader sets. LIKE goes through as many bytes in the time of one step, for
+// each byte of its pattern; most functions through more.
+const SQLBytesPerStep = 16
 
 // ConflictKeys implements Conflicter: none. Requests on one database may share an entry since each
 // runs after the one before it, and no row of a table carries the entry's index.

@@ -36,8 +36,9 @@ type TxnSQLOp struct {
 	Statements []SQLStatement
 	// Guards must all hold before the first statement, or the operation has failed.
 	Guards []SQLGuard `codec:",omitempty"`
-	// WorkMax, TempBytesMax, RowsMax and BytesMax are as in SQLRequest. The leader sets them.
+	// WorkMax, BytesPerStep, TempBytesMax, RowsMax and BytesMax are as in SQLRequest. The leader sets them.
 	WorkMax      int64 `codec:",omitempty"`
+	BytesPerStep int64 `codec:",omitempty"`
 	TempBytesMax int64 `codec:",omitempty"`
 	RowsMax      int   `codec:",omitempty"`
 	BytesMax     int   `codec:",omitempty"`

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/debros/debros/structs"
 )
 
-// used is the work that a request is charged, undone afterwards, that SQLite told of while it ran, and whether it was stopped.
+// used is the work that a request is charged, undone afterwards, that SQLite told of while it ran (0 where functions were charged
+// for what they did), and whether it was stopped.
 func used(t *testing.T, r *replica, sql string, max int64) (steps, seen int64, stopped bool) {
 	t.Helper()
 	w := r.db.w
@@ -18,7 +20,7 @@ func used(t *testing.T, r *replica, sql string, max int64) (steps, seen int64, s
 	}
 	defer tx.Rollback()
 	req := request(sql)
-	req.WorkMax = max
+	req.WorkMax, req.BytesPerStep = max, structs.SQLBytesPerStep
 	rep, refusal, err := tx.Execute(req)
 	if err != nil || refusal != nil {
 		t.Fatal(refusal, err)
@@ -26,7 +28,11 @@ func used(t *testing.T, r *replica, sql string, max int64) (steps, seen int64, s
 	if e := rep.Results[0].Err; e != nil && !strings.Contains(e.Message, "too much work") {
 		t.Fatal(e)
 	}
-	return tx.ran[0].used, w.steps, rep.Results[0].Err != nil
+	seen = w.steps
+	if tx.ran[0].charged > 0 {
+		seen = 0
+	}
+	return tx.ran[0].used, seen, rep.Results[0].Err != nil
 }
 
 func TestBudgetEndsAtTheSamePlaceWhateverTheConnectionDidBefore(t *testing.T) {
@@ -38,6 +44,9 @@ func TestBudgetEndsAtTheSamePlaceWhateverTheConnectionDidBefore(t *testing.T) {
 		"INSERT INTO rt SELECT k, v, v + 1 FROM big",
 		"CREATE INDEX big_vk ON big (v, k)",
 		"SELECT count(*) FROM big a, big b WHERE a.k < 40",
+		"UPDATE big SET v = length(replace(hex(randomblob(k)), 'A', 'bb'))",
+		"INSERT INTO t SELECT group_concat(k) OVER (ORDER BY k ROWS 50 PRECEDING) FROM big",
+		"INSERT INTO t SELECT k FROM big WHERE printf('%0500d', k) LIKE '%1%2%3%' OR json_array(k, v) ->> 1 = 7",
 	}
 	histories := map[string]func(r *replica){
 		"none": func(r *replica) {},
@@ -195,5 +204,57 @@ func TestSavepointsOfTheCallerUndoRequests(t *testing.T) {
 	expect(t, r.query("SELECT count(*) FROM t"), "4")
 	if r.db.AppliedIndex() != 50 {
 		t.Errorf("applied %d", r.db.AppliedIndex())
+	}
+}
+
+// A pattern with many % goes through the text again and again, in one step: counted by steps it held up all writes for hours.
+func TestFunctionsOfLargeValuesAreWork(t *testing.T) {
+	replicas := []*replica{newReplica(t, Options{}), newReplica(t, Options{})}
+	like := "UPDATE t SET n = (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 1000000) SELECT count(*) FROM c WHERE body || i LIKE '" + strings.Repeat("%a", 100) + "b')"
+	for i, r := range replicas {
+		r.must("CREATE TABLE t (n, body)", "CREATE TABLE u (n, body)", "INSERT INTO t VALUES (0, replace(hex(zeroblob(50000)), '00', 'a'))")
+		if i == 1 {
+			r.reopen()
+		}
+		for _, sql := range []string{like, strings.ReplaceAll(like, "body || i LIKE", "length(upper(body || i)) ="),
+			"INSERT INTO t SELECT i, group_concat(body) OVER (ROWS 40 PRECEDING) FROM t, (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 1000) SELECT i FROM c)",
+			"INSERT INTO u SELECT i, body FROM t, (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 100000) SELECT i FROM c)", // what is written
+			"INSERT INTO t SELECT 1, json_group_array(value) OVER () FROM json_each('[' || replace(hex(zeroblob(100000)), '00', '1,') || '1]')"} {
+			req := request(sql)
+			req.WorkMax, req.BytesPerStep = 5_000_000, structs.SQLBytesPerStep
+			start := time.Now()
+			if got := r.entry(req)[0]; !strings.Contains(got, "too much work") {
+				t.Errorf("%.80s: %s", sql, got)
+			}
+			t.Logf("%.60s: stopped after %s", sql, time.Since(start))
+		}
+	}
+	if a, b := hashOf(t, replicas[0]), hashOf(t, replicas[1]); a != b {
+		t.Error("the replicas differ")
+	}
+}
+
+// Entries of builds that did not charge functions come out as they did.
+func TestFunctionsOfOlderEntriesAreNoWork(t *testing.T) {
+	r := newReplica(t, Options{})
+	r.must("CREATE TABLE t (a)")
+	work := func(perStep int64, size int) int64 {
+		tx, err := r.db.Begin(stampOf(1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		req := request(fmt.Sprintf("INSERT INTO t SELECT length(upper(hex(zeroblob(%d))))", size))
+		req.BytesPerStep = perStep
+		if _, refusal, err := tx.Execute(req); refusal != nil || err != nil {
+			t.Fatal(refusal, err)
+		}
+		return tx.ran[0].used
+	}
+	if a, b := work(0, 10), work(0, 1_000_000); a != b {
+		t.Errorf("%d steps, and %d for a large value", a, b)
+	}
+	if a, b := work(structs.SQLBytesPerStep, 10), work(structs.SQLBytesPerStep, 1_000_000); b < a+990_000 { // 8 million bytes, each twice, sixteen a step
+		t.Errorf("%d steps, and %d for a large value", a, b)
 	}
 }

@@ -167,6 +167,9 @@ type writer struct {
 	limit    int64        // steps that the running statement may make; <0 = not counted
 	steps    int64        // that it made, in multiples of progressSteps
 	over     bool         // it made more
+	perStep  int64        // bytes that count as a step; 0 = they do not count
+	before   int64        // size of the database when the running statement began
+	grown    int64        // the most that the running statement was seen to have added to it
 	stepping *sqlite.Stmt // the statement that is counted
 	tempMax  int64        // what it may sort and collect
 	temp     int64        // the most that was seen of it
@@ -185,6 +188,30 @@ type writer struct {
 	frames int // in the write-ahead log, after the last commit
 }
 
+// charge begins to count the bytes of a statement that may make so many steps; perStep 0 counts none.
+func (w *writer) charge(left, perStep int64) {
+	w.perStep, w.grown = perStep, 0
+	if perStep > 0 {
+		w.before = w.UsedBytes()
+		w.Charge(left * perStep)
+	}
+}
+
+// charged is the steps that count for the bytes which the running statement has given to functions and added to the database.
+func (w *writer) charged() int64 {
+	if w.perStep <= 0 {
+		return 0
+	}
+	bytes, _ := w.Charged()
+	return (bytes + w.grown) / w.perStep
+}
+
+func (w *writer) lookAtSize() {
+	if w.perStep > 0 && w.before >= 0 {
+		w.grown = max(w.grown, w.UsedBytes()-w.before)
+	}
+}
+
 const maxInt64 = 1<<63 - 1
 
 func (db *DB) openWriter() (*writer, error) {
@@ -198,7 +225,8 @@ func (db *DB) openWriter() (*writer, error) {
 			return false
 		}
 		w.steps += progressSteps
-		w.over = w.steps > w.limit
+		w.lookAtSize()
+		w.over = w.steps+w.charged() > w.limit
 		w.temp = max(w.temp, w.stepping.TempBytes())
 		w.overTemp = !w.over && w.temp > w.tempMax
 		return w.over || w.overTemp

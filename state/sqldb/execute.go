@@ -14,7 +14,8 @@ type run struct {
 	settled []structs.SQLResult
 
 	// Of the last attempt:
-	used    int64 // steps made
+	used    int64 // steps made and charged
+	charged int64 // those of them that functions were charged
 	bytes   int   // of the rows given
 	counted bool  // changes() speaks of a statement of this request
 	grows   bool  // a statement may have added something
@@ -104,7 +105,7 @@ func validate(r *structs.SQLRequest) *structs.Error {
 // once makes one attempt. again: the transaction is lost or must be, and x has noted why.
 func (tx *Tx) once(x *run) (again bool, err error) {
 	w := tx.db.w
-	x.used, x.bytes, x.counted, x.stats, x.grows, x.reply, x.refusal = 0, 0, false, false, false, nil, nil
+	x.used, x.charged, x.bytes, x.counted, x.stats, x.grows, x.reply, x.refusal = 0, 0, 0, false, false, false, nil, nil
 	w.SetLastInsertRowID(0)
 	w.changesBase = w.TotalChanges()
 	w.draws.request = x.seq

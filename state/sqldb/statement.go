@@ -222,6 +222,7 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 		w.ZeroSteps()
 	}
 	w.limit, w.steps, w.over, w.maxRowid, w.inserted, w.wrote = x.left(), 0, false, false, false, false
+	w.charge(x.left(), x.r.BytesPerStep)
 	w.stepping, w.temp, w.tempMax, w.overTemp = p.Stmt, 0, x.tempMax(), false
 	w.running, w.intent = &p.intent, intent{}
 	before := w.capture.mark()
@@ -241,12 +242,16 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 		return nil, nil, c.err
 	}
 	x.counted = x.counted || p.setsChanges()
-	x.used += p.Steps() + statementWork
+	_, overCharged := w.Charged()
+	w.lookAtSize()
+	x.charged += w.charged()
+	x.used += p.Steps() + w.charged() + statementWork
+	w.Charge(-1)
 	p.done()
 	if err == nil {
 		return nil, tooMuch, nil
 	}
-	if w.over && isCode(err, lib.SQLITE_INTERRUPT) {
+	if (w.over || overCharged) && isCode(err, lib.SQLITE_INTERRUPT) {
 		x.used = x.budget()
 		return x.spent(), nil, nil
 	}

@@ -38,14 +38,14 @@ func (c *Conn) Authorizer(allow func(Action) bool) error {
 // Progress has f called after every n steps that a statement makes itself; true ends the statement.
 // Steps of statements that SQLite runs inside another one do not count, except reading a blob by its handle.
 func (c *Conn) Progress(n int32, f func() bool) {
-	cb := func(_ *libc.TLS, db uintptr) int32 {
-		if (*lib.Tsqlite3)(ptr(db)).FnVdbeExec > 1 {
+	cb := func(*libc.TLS, uintptr) int32 {
+		if (*lib.Tsqlite3)(ptr(c.db)).FnVdbeExec > 1 {
 			return 0
 		}
 		return libc.BoolInt32(f())
 	}
 	c.keep = append(c.keep, cb)
-	lib.Xsqlite3_progress_handler(c.tls, c.db, n, fp(cb), c.db)
+	lib.Xsqlite3_progress_handler(c.tls, c.db, n, fp(cb), c.account)
 }
 
 // Operations that OnUpdate tells.
@@ -158,7 +158,7 @@ func (c *Conn) define(name string, args, flags int32, f func(Call)) error {
 		return &Error{Code: lib.SQLITE_NOMEM, Message: "out of memory", Offset: -1}
 	}
 	defer libc.Xfree(c.tls, z)
-	cb := func(tls *libc.TLS, ctx uintptr, _ int32, argv uintptr) { f(Call{tls, ctx, argv}) }
+	cb := chargedCall(func(tls *libc.TLS, ctx uintptr, _ int32, argv uintptr) { f(Call{tls, ctx, argv}) }, weightOf(name))
 	c.keep = append(c.keep, cb)
 	return c.check(lib.Xsqlite3_create_function_v2(c.tls, c.db, z, args, flags, 0, fp(cb), 0, 0, 0))
 }

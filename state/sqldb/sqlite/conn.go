@@ -40,21 +40,30 @@ func (e *Error) Primary() int32 { return e.Code & 0xff }
 
 // Conn is a connection to one database file.
 type Conn struct {
-	tls  *libc.TLS
-	db   uintptr
-	out  uintptr // 16 bytes for results by pointer
-	text cbuf    // of the SQL text being prepared
-	args cbuf    // of the texts and blobs bound to the statement that runs
-	keep []any   // callbacks: SQLite holds their addresses, which the collector does not see
+	tls     *libc.TLS
+	db      uintptr
+	out     uintptr // 16 bytes for results by pointer
+	text    cbuf    // of the SQL text being prepared
+	args    cbuf    // of the texts and blobs bound to the statement that runs
+	account uintptr // an account
+	keep    []any   // callbacks: SQLite holds their addresses, which the collector does not see
 }
 
 // Open opens a file through a VFS ("" = the default one).
 func Open(path, vfs string, flags int32) (*Conn, error) {
+	chargeFunctions()
+	return open(path, vfs, flags)
+}
+
+func open(path, vfs string, flags int32) (*Conn, error) {
 	tls := libc.NewTLS()
 	lib.Xsqlite3_initialize(tls)
-	c := &Conn{tls: tls, out: libc.Xmalloc(tls, 16)}
+	c := &Conn{tls: tls, out: libc.Xmalloc(tls, 16), account: libc.Xmalloc(tls, lib.Tsize_t(unsafe.Sizeof(account{})))}
+	if c.account != 0 {
+		c.Charge(-1)
+	}
 	name, err := libc.CString(path)
-	if err != nil || c.out == 0 {
+	if err != nil || c.out == 0 || c.account == 0 {
 		c.free()
 		return nil, &Error{Code: lib.SQLITE_NOMEM, Message: "out of memory", Offset: -1}
 	}
@@ -126,6 +135,9 @@ func (c *Conn) Closed() bool { return c.tls == nil }
 func (c *Conn) free() {
 	if c.out != 0 {
 		libc.Xfree(c.tls, c.out)
+	}
+	if c.account != 0 {
+		libc.Xfree(c.tls, c.account)
 	}
 	c.text.free(c.tls)
 	c.args.free(c.tls)
