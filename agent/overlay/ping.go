@@ -8,7 +8,9 @@ import (
 	"io"
 	"time"
 
+	metrics "github.com/hashicorp/go-metrics"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
@@ -38,4 +40,49 @@ func pingOn(ctx context.Context, c network.Conn) error {
 	defer s.Reset() //nolint:errcheck // it has served
 	_, err = pingStream(s)
 	return err
+}
+
+// ping looks whether a member answers; after pingMisses its connections are closed, so that it is
+// dialled anew.
+func (k *keeper) ping(ctx context.Context, p peer.ID) {
+	_, err := k.o.pingOnce(ctx, p)
+	k.mu.Lock()
+	k.pinging--
+	t := k.targets[p]
+	if t == nil {
+		k.mu.Unlock()
+		return
+	}
+	t.pinging = false
+	dead := false
+	if err == nil {
+		t.misses, t.lastSeen = 0, time.Now()
+	} else if ctx.Err() == nil {
+		t.misses++
+		dead = t.misses >= pingMisses
+	}
+	k.mu.Unlock()
+	if dead {
+		metrics.IncrCounter([]string{"overlay", "lost"}, 1)
+		k.o.log.Info("overlay: a member does not answer; its connections are closed", "peer", p, "error", err)
+		_ = k.o.host.Network().ClosePeer(p)
+	}
+}
+
+// pingOnce sends one ping over whatever connection there is.
+func (o *Overlay) pingOnce(ctx context.Context, p peer.ID) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(o.cfg.PingInterval, time.Second))
+	defer cancel()
+	s, err := o.host.NewStream(network.WithNoDial(network.WithAllowLimitedConn(ctx, "ping"), "ping"), p, ping.ID)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Reset() //nolint:errcheck // it has served
+	d, _ := ctx.Deadline()
+	_ = s.SetDeadline(d)
+	rtt, err := pingStream(s)
+	if err == nil {
+		o.host.Peerstore().RecordLatency(p, rtt)
+	}
+	return rtt, err
 }
