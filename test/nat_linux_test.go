@@ -35,22 +35,27 @@ func (s *scene) servers() []*process {
 }
 
 // TestEdgeAgentsBehindNATsMeetDirectlyOrByTheRelay: two LANs behind two NATs, three public servers, one of which relays.
-// Where the NATs keep a host's port the pair is punched through to a direct path; where each destination gets a port of its own
-// it stays with the relay.
+// Where both NATs keep a host's port the pair is punched through to a direct path; where one of them gives each destination a port of
+// its own, which the other side cannot guess and its NAT does not let in, it stays with the relay, whoever of the two begins.
 func TestEdgeAgentsBehindNATsMeetDirectlyOrByTheRelay(t *testing.T) {
 	needNamespaces(t)
 	for _, c := range []struct {
-		name      string
-		symmetric bool
-		want      string
+		name string
+		a, b bool // symmetric
+		want string
 	}{
-		{"ports kept", false, "punched"},
-		{"a port for each destination", true, "relay"},
+		{"ports kept", false, false, "punched"},
+		{"a port for each destination", true, true, "relay"},
+		{"ports kept by the first only", false, true, "relay"},
+		{"ports kept by the second only", true, false, "relay"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.a && !c.b && !system() {
+				t.Skip("SKIPPED: set DEBROS_SYSTEM_TESTS=1 (make test-system) for the mixed pair the other way round")
+			}
 			s := newScene(t)
-			s.lan("a", "5.5.5.101", "10.1.0", c.symmetric)
-			s.lan("b", "5.5.5.102", "10.2.0", c.symmetric)
+			s.lan("a", "5.5.5.101", "10.1.0", c.a)
+			s.lan("b", "5.5.5.102", "10.2.0", c.b)
 			servers := s.servers()
 			boot := "/ip4/5.5.5.11/tcp/4001/p2p/" + servers[0].peerID()
 			a := s.agent("a", "-bind=10.1.0.2", "-join-overlay="+boot)
@@ -88,7 +93,8 @@ func TestEdgeAgentsBehindNATsMeetDirectlyOrByTheRelay(t *testing.T) {
 }
 
 // TestEdgeAgentsRecoverFromEveryDeath: whoever dies, the relay, the peer that they were told, the leader, edge agents write again within
-// 30 s; and one that knows a single address finds the others within 30 s (N43).
+// 30 s, and speak with each other, which takes the relay, within 30 s of its return; and one that knows a single address finds the others
+// within 30 s (N43).
 func TestEdgeAgentsRecoverFromEveryDeath(t *testing.T) {
 	needNamespaces(t)
 	within := patience // a machine that is busy with other tests is no measure
@@ -104,7 +110,8 @@ func TestEdgeAgentsRecoverFromEveryDeath(t *testing.T) {
 	edges[0].eventually(patience, "is healthy", "health")
 	edges = append(edges, s.agent("b", "-bind=10.2.0.2", "-join-overlay="+boot))
 	edges[1].eventually(patience, "is healthy", "health")
-	_, took := edges[0].eventually(within, edges[1].peerID(), "dht", "find-peer", edges[1].peerID())
+	other := edges[1].peerID()
+	_, took := edges[0].eventually(within, other, "dht", "find-peer", other)
 	t.Logf("a new peer was found after %s", took.Round(10*time.Millisecond))
 
 	leader := func() *process {
@@ -130,6 +137,8 @@ func TestEdgeAgentsRecoverFromEveryDeath(t *testing.T) {
 		}
 		victim.start()
 		victim.eventually(patience, "is healthy", "health")
+		_, took := edges[0].eventually(within, other, "ping", "-count=1", other)
+		t.Logf("%s spoke with %s %s after %s (%s) was back, by %s", edges[0].name, edges[1].name, took.Round(10*time.Millisecond), c.what, victim.name, edges[0].via(other))
 		// The others may have taken it out of Raft meanwhile. It votes again when it has been stable for a while; until then one more
 		// death would be that of the majority.
 		for start := time.Now(); ; time.Sleep(200 * time.Millisecond) {

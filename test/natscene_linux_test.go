@@ -198,11 +198,12 @@ func (p *process) eventually(within time.Duration, want string, args ...string) 
 	start := time.Now()
 	for {
 		out, err := p.debros(args...)
-		if err == nil && strings.Contains(out, want) {
-			return out, time.Since(start)
+		took := time.Since(start)
+		if err == nil && strings.Contains(out, want) && took <= within {
+			return out, took
 		}
-		if time.Since(start) > within {
-			p.s.t.Fatalf("%s: debros %s: not %q within %s: %v\n%s", p.name, strings.Join(args, " "), want, within, err, out)
+		if took > within {
+			p.s.t.Fatalf("%s: debros %s: not %q within %s, but after %s: %v\n%s", p.name, strings.Join(args, " "), want, within, took.Round(time.Millisecond), err, out)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
