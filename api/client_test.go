@@ -88,10 +88,6 @@ func TestWriteThatWasSentIsNeverRepeated(t *testing.T) {
 	calls := map[string]func() error{
 		"put": func() error { _, err := client.KV().Put(t.Context(), &api.KVPair{Key: "a"}, nil); return err },
 		"cas": func() error { _, _, err := client.KV().CAS(t.Context(), &api.KVPair{Key: "a"}, nil); return err },
-		"txn": func() error {
-			_, _, err := client.Txn(t.Context(), []api.TxnOp{{KV: &api.KVTxnOp{Verb: api.KVSet, Key: "a"}}}, nil)
-			return err
-		},
 	}
 	for name, call := range calls {
 		writes.Store(0)

@@ -12,7 +12,7 @@
 // Retries. A call is repeated, with growing and jittered pauses, only when that cannot do a thing
 // twice: a refused connection, 429 (after its Retry-After) and 503, which an agent answers when it
 // has done nothing, for every call; a broken connection, 502 and 504 for reads, for session renewal,
-// and for SQL.Execute, whose request id makes the servers do it once. Any other write that was sent
+// and for SQL.Execute and Txn, whose request ids make the servers do them once. Any other write that was sent
 // and got no answer is never repeated, not even a compare-and-set: the repetition would be harmless,
 // but its "false" could mean "the first one did it". The caller gets ErrUnknownResult and can read
 // what is there.

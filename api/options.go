@@ -75,6 +75,9 @@ type WriteOptions struct {
 	// TTL > 0 makes a key that is put, acquired or released vanish so long after the write. A write
 	// without one clears an earlier one. Other writes ignore it.
 	TTL time.Duration
+	// RequestID makes the repetition of a transaction harmless: within a day the same id in the same namespace gives the stored reply and
+	// does nothing. Client.Txn makes one up where it is "". Other writes ignore it; SQL has its own.
+	RequestID string
 }
 
 // WriteMeta comes with the answer to a write.

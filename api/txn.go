@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -69,10 +71,13 @@ type TxnError struct {
 type TxnReply struct {
 	Results []TxnResult
 	Errors  []TxnError
-	Meta    WriteMeta `json:"-"`
+	// Replayed: the transaction had been done before, by its RequestID; this is the reply of then.
+	Replayed bool      `json:",omitempty"`
+	Meta     WriteMeta `json:"-"`
 }
 
-// Txn does all operations or none, be they on keys or on databases. ok is false, without an error, when an operation
+// Txn does all operations or none, be they on keys, on databases or messages to publish, and does them once: when the answer is lost it
+// asks again under the same RequestID. ok is false, without an error, when an operation
 // failed; the reply then says which. A transaction that only reads keys is a consistent read.
 func (c *Client) Txn(ctx context.Context, ops []TxnOp, o *WriteOptions) (ok bool, reply *TxnReply, err error) {
 	r := c.newRequest(http.MethodPut, "/v1/txn")
@@ -80,9 +85,21 @@ func (c *Client) Txn(ctx context.Context, ops []TxnOp, o *WriteOptions) (ok bool
 		return false, nil, err
 	}
 	r.write(o)
-	r.repeatable = readOnly(ops)
+	r.repeatable = true
+	if !readOnly(ops) {
+		id := rand.Text()
+		if o != nil && o.RequestID != "" {
+			id = o.RequestID
+		}
+		r.params.Set("request_id", id)
+	}
 	start := time.Now()
 	res, err := c.send(ctx, r, http.StatusConflict)
+	if errors.Is(err, ErrUnsupported) && r.repeatable && (o == nil || o.RequestID == "") { // a server is older than request ids
+		r.params.Del("request_id")
+		r.repeatable = false
+		res, err = c.send(ctx, r, http.StatusConflict)
+	}
 	if err != nil {
 		return false, nil, err
 	}

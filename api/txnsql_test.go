@@ -2,10 +2,15 @@ package api_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/debros/debros/api"
 )
@@ -93,5 +98,76 @@ func TestTxnOpIsReadAsItIsWritten(t *testing.T) {
 	}
 	if _, _, err := (&api.Client{}).Txn(t.Context(), []api.TxnOp{{SQL: &api.SQLTxnOp{Statements: []api.SQLStatement{api.Stmt("x", math.NaN())}}}}, nil); err == nil {
 		t.Error("NaN was sent")
+	}
+}
+
+// An answer that is lost is asked for again, and what it was about is done once.
+func TestATxnWhoseAnswerIsLostIsDoneOnce(t *testing.T) {
+	agent, ns := shared.Node().API.Address(), shared.Namespace()
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Get("request_id"))
+		out, err := http.NewRequestWithContext(r.Context(), r.Method, agent+r.URL.RequestURI(), r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		res, err := http.DefaultClient.Do(out)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer res.Body.Close()
+		if len(asked) < 3 {
+			if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				conn.Close()
+			}
+			return
+		}
+		w.Header().Set("X-Consul-Index", res.Header.Get("X-Consul-Index"))
+		w.WriteHeader(res.StatusCode)
+		_, _ = io.Copy(w, res.Body)
+	}))
+	defer server.Close()
+	client, err := api.New(api.Config{Address: server.URL, Namespace: ns, Retry: api.RetryPolicy{WaitMin: time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	direct, err := api.New(api.Config{Address: agent, Namespace: ns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close()
+	if _, err := direct.SQL().Exec(t.Context(), "create table once(a)"); err != nil {
+		t.Fatal(err)
+	}
+	ops := []api.TxnOp{
+		direct.SQL().Op(api.Stmt("insert into once values(7) returning a")),
+		{KV: &api.KVTxnOp{Verb: api.KVCheckNotExists, Key: "once"}},
+		{KV: &api.KVTxnOp{Verb: api.KVSet, Key: "once", Value: []byte("1")}},
+	}
+	ok, reply, err := client.Txn(t.Context(), ops, nil)
+	if err != nil || !ok || !reply.Replayed || len(reply.Results[0].SQL.Results[0].Rows) != 1 {
+		t.Fatalf("%v %+v %v", ok, reply, err)
+	}
+	if len(asked) != 3 || asked[0] == "" || asked[1] != asked[0] || asked[2] != asked[0] {
+		t.Errorf("asked as %q", asked)
+	}
+	var n int
+	if err := direct.SQL().QueryRow(t.Context(), api.Stmt("select count(*) from once"), nil, &n); err != nil || n != 1 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	if ok, reply, err = direct.Txn(t.Context(), ops, nil); err != nil || ok || reply.Replayed {
+		t.Errorf("another transaction of the same operations: %v %+v %v", ok, reply, err)
+	}
+	for n := range 2 {
+		ok, reply, err := direct.Txn(t.Context(), ops[:1], &api.WriteOptions{RequestID: "mine"})
+		if err != nil || !ok || reply.Replayed != (n == 1) {
+			t.Errorf("by an id of the caller's: %v %+v %v", ok, reply, err)
+		}
+	}
+	if _, _, err := direct.Txn(t.Context(), ops[2:], &api.WriteOptions{RequestID: "mine"}); !errors.Is(err, api.ErrInvalid) {
+		t.Errorf("another transaction by that id: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ import (
 )
 
 func txnCommand() *cmd {
+	var requestID string
 	return &cmd{
 		name: "txn", args: "FILE | -", synopsis: "Do many operations on keys and databases, all or none", min: 1, max: 1,
 		help: `FILE is the JSON of Consul's /v1/txn, with values in base64:
@@ -52,7 +54,13 @@ Operations may be SQL too, {"SQL": {"Database": "shop", "Statements": ["…", {"
   }
 
 Guards must give that many rows, or first, the values of the first row; then the statements are run.
-The exit status is 1, and nothing was done, if an operation failed.`,
+The exit status is 1, and nothing was done, if an operation failed.
+
+With -request-id the same transaction is done once, however often it is sent within a day: what comes
+then is the reply of the first time.`,
+		flags: func(fs *flag.FlagSet) {
+			fs.StringVar(&requestID, "request-id", "", "`id` of this transaction, by which a repetition does nothing (default: a new one)")
+		},
 		run: func(ctx context.Context, c *call) error {
 			name, arg := c.args[0], c.args[0]
 			if arg != "-" {
@@ -70,7 +78,7 @@ The exit status is 1, and nothing was done, if an operation failed.`,
 			if err != nil {
 				return err
 			}
-			ok, reply, err := client.Txn(ctx, ops, nil)
+			ok, reply, err := client.Txn(ctx, ops, &api.WriteOptions{RequestID: requestID})
 			if err != nil {
 				return err
 			}
@@ -86,6 +94,11 @@ The exit status is 1, and nothing was done, if an operation failed.`,
 }
 
 func txnTable(c *call, ops []api.TxnOp, reply *api.TxnReply) error {
+	if reply.Replayed {
+		if err := c.line("The transaction of this request id was done before; this is the reply of then."); err != nil {
+			return err
+		}
+	}
 	rows := [][]string{}
 	if len(reply.Errors) > 0 {
 		for _, e := range reply.Errors {

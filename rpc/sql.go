@@ -88,10 +88,18 @@ func checkSQL(req *structs.SQLRequest, lim Limits) error {
 	switch {
 	case len(req.Statements) == 0:
 		return structs.Errorf(structs.KindInvalid, "the request has no statements")
-	case len(req.RequestID) > requestIDMax || !printable(req.RequestID):
-		return structs.Errorf(structs.KindInvalid, "the request_id must be at most %d bytes that print", requestIDMax)
+	}
+	if err := checkRequestID(req.RequestID); err != nil {
+		return err
 	}
 	return new(sqlSize).add("", req.Statements, req.Guards, lim)
+}
+
+func checkRequestID(id string) error {
+	if len(id) > requestIDMax || !printable(id) {
+		return structs.Errorf(structs.KindInvalid, "the request_id must be at most %d bytes that print", requestIDMax)
+	}
+	return nil
 }
 
 // sqlSize is how much SQL a request has.

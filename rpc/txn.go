@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/debros/debros/rpc/transport"
@@ -20,6 +21,9 @@ func (s *service) txnApply(ctx context.Context, c call, req *structs.TxnRequest,
 	if err != nil {
 		return err
 	}
+	if err := checkRequestID(req.RequestID); err != nil {
+		return err
+	}
 	if len(ops) == 0 && len(refused) == 0 {
 		return structs.Errorf(structs.KindInvalid, "the transaction has no operations to write")
 	}
@@ -29,14 +33,34 @@ func (s *service) txnApply(ctx context.Context, c call, req *structs.TxnRequest,
 		s.stamp(&rep.QueryMeta)
 		return nil
 	}
-	r, index, err := propose[structs.TxnReply](ctx, s, structs.CommandTxn, &structs.TxnRequest{WriteOptions: logged(c), Ops: ops})
+	proposed := &structs.TxnRequest{WriteOptions: logged(c), Ops: ops, RequestID: req.RequestID}
+	if req.RequestID != "" {
+		if proposed.Digest, err = txnDigest(req); err != nil {
+			return err
+		}
+	}
+	r, index, err := propose[structs.TxnReply](ctx, s, structs.CommandTxn, proposed)
 	if err != nil {
 		return err
 	}
-	*rep = structs.TxnReply{Results: visible(c, r.Results), Errors: r.Errors}
+	*rep = structs.TxnReply{Results: visible(c, r.Results), Errors: r.Errors, Replayed: r.Replayed}
 	rep.Index = index
+	if r.Replayed {
+		rep.Index = r.Index
+	}
 	s.stamp(&rep.QueryMeta)
 	return nil
+}
+
+// txnDigest tells transactions of one RequestID apart, by their operations as they came: with the bounds that a leader adds, the same
+// one might look like another to the next leader.
+func txnDigest(req *structs.TxnRequest) ([]byte, error) {
+	b, err := structs.Encode(req.Ops)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(b)
+	return sum[:], nil
 }
 
 // txnRead answers at once: a transaction is not a thing to block on, so Index is ignored. One without

@@ -269,9 +269,9 @@ func (r *rig) applyTxn(req *structs.TxnRequest) (reply *structs.TxnReply) {
 // mustTxn fails on faults, not on operations that failed.
 func mustTxn(t *testing.T, tx *Txn, req *structs.TxnRequest) *structs.TxnReply {
 	t.Helper()
-	reply, err := tx.Txn(req)
-	if err != nil {
-		t.Fatal(err)
+	reply, refusal, err := tx.Txn(req)
+	if refusal != nil || err != nil {
+		t.Fatal(refusal, err)
 	}
 	return reply
 }

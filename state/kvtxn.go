@@ -27,25 +27,49 @@ type opFuncs struct {
 // Txn does all operations or none, and reports every one that failed. An operation sees what those
 // before it did. SQL that comes after a failure is not run: it would be work in vain. An error is a fault of this
 // server's own, as in SQL.
-func (t *Txn) Txn(r *structs.TxnRequest) (reply *structs.TxnReply, err error) {
+//
+// One that was done already, by its RequestID, is not done again. The refusals are those of repeated.
+func (t *Txn) Txn(r *structs.TxnRequest) (reply *structs.TxnReply, refusal *structs.Error, err error) {
 	if refusal := t.needNamespace(r.Namespace); refusal != nil {
 		reply = &structs.TxnReply{Errors: []structs.TxnError{{What: refusal.Message}}}
-	} else if reply, err = t.allOps(r); err != nil {
-		return nil, err
+		reply.Index = t.index
+		return reply, nil, nil
+	}
+	if r.RequestID != "" {
+		reply, refusal, err = t.repeated(r)
+		if reply != nil || refusal != nil || err != nil {
+			t.txns++
+			return reply, refusal, err
+		}
+	}
+	if reply, err = t.allOps(r); err != nil {
+		return nil, nil, err
 	}
 	reply.Index = t.index
-	return reply, nil
+	return reply, nil, nil
 }
 
 func (t *Txn) allOps(r *structs.TxnRequest) (reply *structs.TxnReply, err error) {
 	defer func() { t.txns++ }()
+	var databases []string // of the operations of SQL
 	err = t.atomically(func() (keep bool, err error) {
 		reply, err = runOps(r.Ops, opFuncs{
-			kv:      func(op *structs.TxnKVOp) ([]structs.TxnResult, string) { return t.txnOp(r.Namespace, op) },
-			sql:     func(op *structs.TxnSQLOp) (*structs.TxnSQLResult, string, error) { return t.txnSQL(r.Namespace, op) },
+			kv: func(op *structs.TxnKVOp) ([]structs.TxnResult, string) { return t.txnOp(r.Namespace, op) },
+			sql: func(op *structs.TxnSQLOp) (*structs.TxnSQLResult, string, error) {
+				id := ""
+				if r.RequestID != "" {
+					id = sqlReplyID(t.index, t.txns, len(databases))
+					databases = append(databases, databaseName(op.Database))
+				}
+				return t.txnSQL(r.Namespace, op, id)
+			},
 			publish: func(m *structs.StreamMessage) (structs.StreamPublished, string) { return t.txnPublish(r.Namespace, m) },
 		})
-		return err == nil && len(reply.Errors) == 0, err
+		done := err == nil && len(reply.Errors) == 0
+		if done && r.RequestID != "" {
+			t.storeReply(r, reply, databases)
+		}
+		return done, err
 	})
 	if err == nil && len(reply.Errors) > 0 {
 		err = t.noteFailed(r)

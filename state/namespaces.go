@@ -102,6 +102,7 @@ func (t *Txn) deleteNamespace(name structs.Namespace, old *structs.NamespaceInfo
 		t.dropDatabase(row)
 	}
 	t.deleteStreams(name)
+	deleteBelow[structs.StoredTxn](t, tableTxnReplies, within)
 	for _, table := range []string{tableKV, tableSessions, tableDatabases, tableStreams, tableConsumers, indexKVReaped} {
 		if row := first[TableIndex](nil, t.tx, tableIndex, indexID, tableIndexKey(table, name)); row != nil {
 			replace(t, tableIndex, row, nil)

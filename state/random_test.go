@@ -115,9 +115,9 @@ func apply(tx *Txn, c command) any {
 		return fmt.Sprint(reply.OK, reply.FencingToken)
 	case *structs.TxnRequest:
 		var failed []int
-		reply, err := tx.Txn(r)
-		if err != nil {
-			panic(err) // there is no SQL in it
+		reply, refusal, err := tx.Txn(r)
+		if refusal != nil || err != nil {
+			panic(fmt.Sprint(refusal, err)) // there is no SQL in it, and no id
 		}
 		for _, e := range reply.Errors {
 			failed = append(failed, e.OpIndex)

@@ -26,6 +26,7 @@ const (
 	tableMessages     = "messages"
 	tablePublications = "publications"
 	tableConsumers    = "consumers"
+	tableTxnReplies   = "txnreplies"
 )
 
 // Index names; go-memdb insists on "id" for the primary one.
@@ -37,7 +38,7 @@ const (
 	indexUntil   = "until"   // lockdelays: by end
 	indexNode    = "node"    // sessions: by node name
 	indexNodeID  = "nodeid"  // nodes: by node id
-	indexSeq     = "seq"     // publications: by number of the message
+	indexSeq     = "seq"     // publications: by number of the message; txnreplies: by Seq
 )
 
 // schema lists the tables; each file of this package declares its own.
@@ -46,7 +47,7 @@ func schema() *memdb.DBSchema {
 	for _, t := range []*memdb.TableSchema{
 		kvSchema(), tombstonesSchema(), sessionsSchema(), lockDelaysSchema(), nodesSchema(),
 		namespacesSchema(), indexSchema(), lastEntrySchema(), autopilotSchema(), clusterSchema(), databasesSchema(), usageSchema(),
-		streamsSchema(), messagesSchema(), publicationsSchema(), consumersSchema(),
+		streamsSchema(), messagesSchema(), publicationsSchema(), consumersSchema(), txnRepliesSchema(),
 	} {
 		tables[t.Name] = t
 	}

@@ -100,6 +100,11 @@ func (s *Snapshot) Consumers(fn func(*structs.StreamConsumer) error) error {
 	return each(s.v, tableConsumers, fn)
 }
 
+// TxnReplies calls fn for every reply to a transaction with a RequestID that is kept.
+func (s *Snapshot) TxnReplies(fn func(*structs.StoredTxn) error) error {
+	return each(s.v, tableTxnReplies, fn)
+}
+
 // WriteDatabase writes a database of the snapshot, one without a Copy, as one SQLite file, once. It returns the index of the
 // last entry that is in it.
 func (s *Snapshot) WriteDatabase(d *structs.SQLDatabase, w io.Writer) (applied uint64, err error) {
@@ -185,6 +190,9 @@ func (r *Restorer) Message(row *structs.StreamMessage) error {
 	}
 	return restoreRow(r, tableMessages, row)
 }
+
+// TxnReply adds the reply to a transaction.
+func (r *Restorer) TxnReply(row *structs.StoredTxn) error { return restoreRow(r, tableTxnReplies, row) }
 
 // Publication adds the id of a message.
 func (r *Restorer) Publication(row *structs.StreamPublication) error {

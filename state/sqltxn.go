@@ -7,11 +7,11 @@ import (
 )
 
 // txnSQL does one operation of a transaction on its database. Whatever comes of the operation, settleSQL must end the
-// transaction: the database is marked when the first operation meets it.
+// transaction: the database is marked when the first operation meets it. With requestID the database keeps what the operation gave.
 //
 // Where the database has the entry already, from before a crash, the operation did what the transaction did: with a
 // failure the database has a note of it.
-func (t *Txn) txnSQL(ns structs.Namespace, op *structs.TxnSQLOp) (result *structs.TxnSQLResult, failure string, err error) {
+func (t *Txn) txnSQL(ns structs.Namespace, op *structs.TxnSQLOp, requestID string) (result *structs.TxnSQLResult, failure string, err error) {
 	d, refusal := t.databaseToWrite(ns, op.Database)
 	if refusal != nil {
 		return nil, refusalText(refusal), nil
@@ -38,7 +38,7 @@ func (t *Txn) txnSQL(ns structs.Namespace, op *structs.TxnSQLOp) (result *struct
 		w.mark = &mark
 	}
 	reply, refusal, err := t.execute(w, &structs.SQLRequest{
-		Database: op.Database, Statements: op.Statements, Transaction: true, Guards: op.Guards,
+		Database: op.Database, Statements: op.Statements, Transaction: true, Guards: op.Guards, RequestID: requestID,
 		WorkMax: op.WorkMax, BytesPerStep: op.BytesPerStep, TempBytesMax: op.TempBytesMax, RowsMax: op.RowsMax, BytesMax: op.BytesMax,
 	})
 	switch {

@@ -239,7 +239,7 @@ func TestATransactionThatFailsPublishesNothing(t *testing.T) {
 	var reply *structs.TxnReply
 	// A neighbour in the same entry stands.
 	r.entry(func(tx *Txn) {
-		reply, _ = tx.Txn(req)
+		reply = mustTxn(t, tx, req)
 		if _, err := tx.KV(&structs.KVRequest{WriteOptions: structs.WriteOptions{Namespace: ns}, Op: structs.KVSet, KV: structs.KVPair{Key: "k"}}); err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +248,7 @@ func TestATransactionThatFailsPublishesNothing(t *testing.T) {
 		t.Fatalf("%+v, kept %v", reply, r.kept("s"))
 	}
 	req.Ops = req.Ops[:2]
-	r.entry(func(tx *Txn) { reply, _ = tx.Txn(req) })
+	r.entry(func(tx *Txn) { reply = mustTxn(t, tx, req) })
 	if len(reply.Errors) != 0 || reply.Results[0].Publish.Seq != 3 || !slices.Equal(r.kept("s"), []string{"3 s 3", "4 s 4"}) {
 		t.Fatalf("%+v, kept %v", reply, r.kept("s"))
 	}

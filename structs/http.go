@@ -71,8 +71,9 @@ type RaftConfiguration struct {
 
 // TxnResponse is /v1/txn. JSON is Consul's.
 type TxnResponse struct {
-	Results []TxnResponseResult
-	Errors  []TxnError
+	Results  []TxnResponseResult
+	Errors   []TxnError
+	Replayed bool `json:",omitempty"` // the transaction was done before, by its request_id: this is the reply of then
 }
 
 // TxnResponseResult is one element of TxnResponse. JSON is Consul's, with SQL and Publish of our own.

@@ -50,6 +50,6 @@ const (
 	// FSMVersionStreams is the first FSMVersion that knows streams.
 	FSMVersionStreams = 8
 	// FSMVersionOfCluster is the first FSMVersion that knows ClusterInfo.FSMVersion, and all that is used only where that says so:
-	// SQLRequest.BytesPerStep.
+	// SQLRequest.BytesPerStep, TxnRequest.RequestID.
 	FSMVersionOfCluster = 9
 )

@@ -48,6 +48,24 @@ type TxnSQLOp struct {
 type TxnRequest struct {
 	WriteOptions
 	Ops []TxnOp
+	// RequestID, chosen by the caller, makes a repetition harmless: within a day the same id in the same namespace answers with the
+	// stored reply and does nothing. A transaction that failed did nothing, and is tried again. Only where the cluster has
+	// FSMVersionOfCluster.
+	RequestID string `codec:",omitempty"`
+	Digest    []byte `codec:",omitempty"` // of Ops as they came, with RequestID: another one is another transaction. The leader sets it.
+}
+
+// StoredTxn is the reply to a transaction with a RequestID: a replicated row.
+type StoredTxn struct {
+	Namespace Namespace
+	RequestID string
+	Digest    []byte
+	Number    int      // transactions of its entry before it
+	Time      int64    // Unix nanoseconds
+	Seq       uint64   // grows by one in a namespace
+	Sum       int64    // bytes of all replies of the namespace up to and with this one
+	Reply     TxnReply // without what SQL gave
+	Databases []string // of the operations of SQL, in order: each keeps what it gave
 }
 
 // ConflictKeys implements Conflicter: a transaction may touch trees, so it has an entry of its own.
@@ -92,4 +110,6 @@ type TxnReply struct {
 	QueryMeta
 	Results []TxnResult
 	Errors  []TxnError
+	// Replayed: the reply was stored by an earlier request of the same RequestID.
+	Replayed bool `codec:",omitempty"`
 }

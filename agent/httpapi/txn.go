@@ -19,7 +19,7 @@ func txnRoutes() []route {
 	return []route{{
 		method: "PUT", pattern: "/v1/txn", handle: txn, errors: textErrors,
 		doc:    "Do several operations on keys, databases and durable topics, all or none. With reads of keys only, nothing is written to the log.",
-		params: "the consistency parameters, for transactions of reads only",
+		params: "`request_id` (at most 128 bytes): the same one within a day gives the stored reply, with `Replayed`, and does nothing; the consistency parameters, for transactions of reads only",
 		body: "a JSON list of `{\"KV\": {\"Verb\", \"Key\", \"Value\" (base64), \"Flags\", \"Index\", \"Session\", \"TTL\" (duration)}}`; verbs: set cas lock unlock get get-tree get-or-empty check-index check-session check-not-exists delete delete-tree delete-cas; " +
 			"or of `{\"SQL\": {\"Database\", \"Statements\": [{\"SQL\", \"Args\"}], \"Guards\": [{\"SQL\", \"Args\", \"Rows\", \"First\", \"Digest\"}]}}`, values as at /v1/sql/execute; " +
 			"or of `{\"Publish\": {\"topic\", \"data\" (base64), \"headers\", \"id\"}}`, to a topic that a stream keeps",
@@ -66,7 +66,7 @@ func txn(c *call) error {
 		o.Namespace = c.ns
 		err = c.rpc("Txn.Read", &structs.TxnReadRequest{QueryOptions: o, Ops: ops}, &rep)
 	} else {
-		err = c.rpc("Txn.Apply", &structs.TxnRequest{WriteOptions: c.write(), Ops: ops}, &rep)
+		err = c.rpc("Txn.Apply", &structs.TxnRequest{WriteOptions: c.write(), Ops: ops, RequestID: c.params.Get("request_id")}, &rep)
 	}
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func txn(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.json(status, structs.TxnResponse{Results: results, Errors: rep.Errors})
+	return c.json(status, structs.TxnResponse{Results: results, Errors: rep.Errors, Replayed: rep.Replayed})
 }
 
 // shownResults is shown for each result; the reply's own rows are left alone.

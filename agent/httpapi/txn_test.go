@@ -162,6 +162,25 @@ func TestTxnMixesKeysAndDatabases(t *testing.T) {
 	s.want(200, `[[2,1.0],[9007199254740993,{"blob":"AP8="}]]`, "GET", "/v1/sql/query?format=json&q=select+*+from+t+order+by+a", "")
 }
 
+func TestTxnRequestIDMakesARepetitionHarmless(t *testing.T) {
+	s := start(t, Config{})
+	s.want(200, "", "PUT", "/v1/txn", `[{"SQL":{"Statements":["create table t(a)"]}}]`)
+	body := `[{"SQL":{"Statements":["insert into t values(1) returning a"]}},{"KV":{"Verb":"set","Key":"k","Value":"dg=="}}]`
+	first := s.want(200, `"rows":[[1]]`, "PUT", "/v1/txn?request_id=one", body)
+	again := s.want(200, `"rows":[[1]]`, "PUT", "/v1/txn?request_id=one", body)
+	if strings.Contains(first.body, "Replayed") || strings.TrimSuffix(strings.TrimSpace(first.body), "}")+`,"Replayed":true}` != strings.TrimSpace(again.body) || first.header.Get("X-Consul-Index") != again.header.Get("X-Consul-Index") {
+		t.Errorf("%s\n%s", first.body, again.body)
+	}
+	s.want(200, `[[1]]`, "GET", "/v1/sql/query?format=json&q=select+count(*)+from+t", "")
+	s.want(400, "another transaction", "PUT", "/v1/txn?request_id=one", `[{"KV":{"Verb":"set","Key":"k","Value":"eA=="}}]`)
+	s.want(400, "at most 128 bytes", "PUT", "/v1/txn?request_id="+strings.Repeat("x", 129), body)
+	s.want(400, "that print", "PUT", "/v1/txn?request_id=%00", body)
+	failing := `[{"SQL":{"Statements":["insert into t values(2)"]}},{"KV":{"Verb":"check-not-exists","Key":"k"}}]`
+	for range 2 { // it did nothing, and is tried again
+		s.want(409, `"OpIndex":1`, "PUT", "/v1/txn?request_id=two", failing)
+	}
+}
+
 func TestTxnRefusesBadSQL(t *testing.T) {
 	s := start(t, Config{})
 	for _, c := range []struct {

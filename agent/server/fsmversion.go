@@ -142,7 +142,9 @@ func versionFor(t structs.CommandType, body any) (version int, what string) {
 	case structs.CommandTxn:
 		r, ok := body.(*structs.TxnRequest)
 		switch {
-		case !ok || r.Publishes():
+		case !ok || r.RequestID != "":
+			return structs.FSMVersionOfCluster, "request_id of transactions"
+		case r.Publishes():
 			return structs.FSMVersionStreams, streamsWhat
 		case r.HasSQL():
 			return structs.FSMVersionSQL, "SQL"

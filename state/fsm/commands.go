@@ -19,10 +19,7 @@ func applyCommand(tx *state.Txn, c *structs.Command) (structs.CommandResult, err
 	case structs.CommandKVExpire:
 		return sure(c, tx.KVExpire)
 	case structs.CommandTxn:
-		return risky(c, func(r *structs.TxnRequest) (*structs.TxnReply, *structs.Error, error) {
-			reply, err := tx.Txn(r)
-			return reply, nil, err
-		})
+		return risky(c, tx.Txn)
 	case structs.CommandSession:
 		return fallible(c, tx.Session)
 	case structs.CommandNamespace:

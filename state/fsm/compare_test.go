@@ -49,7 +49,7 @@ func TestReplicasHashTheSameAtTheSameEntry(t *testing.T) {
 		t.Fatalf("%v\nwant %v", got, want)
 	}
 	names := slices.Sorted(maps.Keys(want))
-	const all = "autopilot cluster consumers database default database unused databases kv lock_delays messages namespaces nodes publications sessions streams table_indexes tombstones"
+	const all = "autopilot cluster consumers database default database unused databases kv lock_delays messages namespaces nodes publications sessions streams table_indexes tombstones txn_replies"
 	if got := strings.Join(names, " "); got != all {
 		t.Errorf("hashed are %s, want %s", got, all)
 	}

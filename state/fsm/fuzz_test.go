@@ -37,6 +37,7 @@ func FuzzSnapshotRow(f *testing.F) {
 		recordMessage:     &structs.StreamMessage{Namespace: "n", Stream: "s", Seq: 1, Topic: "s", Headers: map[string]string{"a": "b"}},
 		recordPublication: &structs.StreamPublication{Namespace: "n", Stream: "s", ID: "i", Seq: 1},
 		recordConsumer:    &structs.StreamConsumer{Namespace: "n", Stream: "s", Name: "c"},
+		recordTxnReply:    &structs.StoredTxn{Namespace: "n", RequestID: "r", Seq: 1, Reply: structs.TxnReply{Results: []structs.TxnResult{{SQL: &structs.TxnSQLResult{}}}}, Databases: []string{"d"}},
 		recordDatabase:    &structs.SQLDatabase{Namespace: "n", Name: "d", CreateIndex: 1},
 	} {
 		payload, err := structs.Encode(row)

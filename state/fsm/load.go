@@ -103,6 +103,8 @@ func (l *loader) row(_ recordType, _ []byte, row any) error {
 		return to.Publication(row)
 	case *structs.StreamConsumer:
 		return to.Consumer(row)
+	case *structs.StoredTxn:
+		return to.TxnReply(row)
 	case *state.TableIndex:
 		return to.TableIndex(row)
 	case *structs.AutopilotConfig:

@@ -70,6 +70,7 @@ const (
 	recordMessage       recordType = 15 // structs.StreamMessage
 	recordPublication   recordType = 16 // structs.StreamPublication
 	recordConsumer      recordType = 17 // structs.StreamConsumer
+	recordTxnReply      recordType = 18 // structs.StoredTxn
 	recordTrailer       recordType = 255
 )
 
@@ -108,6 +109,8 @@ func (t recordType) table() string {
 		return "publications"
 	case recordConsumer:
 		return "consumers"
+	case recordTxnReply:
+		return "txn_replies"
 	}
 	return fmt.Sprintf("type_%d", uint8(t))
 }

@@ -44,6 +44,8 @@ func decodeRow(t recordType, payload []byte) (any, error) {
 		})
 	case recordConsumer:
 		return decode(payload, func(r *structs.StreamConsumer) bool { return r.Namespace != "" && r.Stream != "" && r.Name != "" })
+	case recordTxnReply:
+		return decode(payload, func(r *structs.StoredTxn) bool { return r.Namespace != "" && r.RequestID != "" && r.Seq > 0 })
 	case recordDatabaseChunk, recordDatabaseCopy:
 		return nil, errors.New("a piece of a database belongs to none")
 	case recordDatabase:
@@ -72,6 +74,8 @@ func decode[T any](payload []byte, valid func(*T) bool) (any, error) {
 // keeps the cluster's own.
 func versionOf(row any) int {
 	switch r := row.(type) {
+	case *structs.StoredTxn:
+		return structs.FSMVersionOfCluster
 	case *structs.Stream, *structs.StreamMessage, *structs.StreamPublication, *structs.StreamConsumer:
 		return structs.FSMVersionStreams
 	case *structs.NamespaceInfo:

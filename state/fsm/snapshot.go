@@ -151,6 +151,7 @@ func tablesOf(v *state.Snapshot) []streamTable {
 			return v.Publications(rows[structs.StreamPublication](rw, recordPublication))
 		}},
 		{recordConsumer, func(rw *recordWriter) error { return v.Consumers(rows[structs.StreamConsumer](rw, recordConsumer)) }},
+		{recordTxnReply, func(rw *recordWriter) error { return v.TxnReplies(rows[structs.StoredTxn](rw, recordTxnReply)) }},
 		{recordTableIndex, func(rw *recordWriter) error { return v.TableIndexes(rows[state.TableIndex](rw, recordTableIndex)) }},
 		{recordAutopilot, func(rw *recordWriter) error {
 			if c := v.Autopilot(); c != nil {

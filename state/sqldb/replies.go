@@ -14,6 +14,16 @@ const (
 	repliesBytesMax = 64 << 20
 )
 
+// StoredReply is the reply that an earlier request of this id was given in the last day; nil when there was none, or it is not kept any
+// more. An error is a fault of this machine.
+func (tx *Tx) StoredReply(id string) (*structs.SQLReply, error) {
+	rep, err := tx.storedReply(id)
+	if err != nil {
+		return nil, tx.db.localFault("read a stored reply", err)
+	}
+	return rep, nil
+}
+
 // storedReply is the reply that an earlier request of this id was given in the last day; nil when there was none.
 func (tx *Tx) storedReply(id string) (*structs.SQLReply, error) {
 	var data []byte
