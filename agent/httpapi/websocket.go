@@ -15,16 +15,17 @@ import (
 
 // webSocket sends lines as text messages, a line each. It takes nothing: a client that sends a message is let go.
 type webSocket struct {
-	c     *call
-	conn  *websocket.Conn
-	lines [][]byte
+	c      *call
+	conn   *websocket.Conn
+	lines  [][]byte
+	pinged time.Time
 }
 
 const (
 	// webSocketReadMax bounds what a client may send, which is control frames.
 	webSocketReadMax = 512
-	// webSocketSilence is how long a client may leave pings unanswered.
-	webSocketSilence = 3 * changeHeartbeat
+	// webSocketSilence is how many pings, of which there is one for each heartbeat at least, a client may leave unanswered.
+	webSocketSilence = 3
 )
 
 // upgrade answers a WebSocket handshake. The guard has looked at Host and Origin already.
@@ -43,7 +44,7 @@ func (c *call) upgrade() (*webSocket, error) {
 		return nil, err
 	}
 	c.w.status = http.StatusSwitchingProtocols
-	return &webSocket{c: c, conn: conn}, nil
+	return &webSocket{c: c, conn: conn, pinged: time.Now()}, nil
 }
 
 // hijacker is a response whose connection can be taken over, however it is wrapped.
@@ -62,7 +63,9 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (s *webSocket) listen(gone context.CancelFunc) {
 	defer gone()
 	s.conn.SetReadLimit(webSocketReadMax)
-	alive := func(string) error { return s.conn.SetReadDeadline(time.Now().Add(webSocketSilence)) }
+	alive := func(string) error {
+		return s.conn.SetReadDeadline(time.Now().Add(webSocketSilence * s.c.h.changeHeartbeat))
+	}
 	_ = alive("")
 	s.conn.SetPongHandler(alive)
 	if _, _, err := s.conn.NextReader(); err == nil {
@@ -74,17 +77,21 @@ func (s *webSocket) begin() error { return nil }
 
 func (s *webSocket) message(line []byte) { s.lines = append(s.lines, line) }
 
-func (s *webSocket) control(name string, line []byte) {
-	if name == "heartbeat" {
-		_ = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(streamWriteTimeout)) // the next write says what is wrong
+func (s *webSocket) control(_ string, line []byte) { s.lines = append(s.lines, line) }
+
+// ping asks the client to show that it is there. A feed with messages all the time has no heartbeats, so each line looks whether it is time.
+func (s *webSocket) ping() {
+	if now := time.Now(); now.Sub(s.pinged) >= s.c.h.changeHeartbeat {
+		s.pinged = now
+		_ = s.conn.WriteControl(websocket.PingMessage, nil, now.Add(streamWriteTimeout)) // the next write says what is wrong
 	}
-	s.lines = append(s.lines, line)
 }
 
 func (s *webSocket) flush() error {
 	lines := s.lines
 	s.lines = s.lines[:0]
 	for _, line := range lines {
+		s.ping()
 		_ = s.conn.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
 		if err := s.conn.WriteMessage(websocket.TextMessage, line); err != nil {
 			s.c.w.gone = true
