@@ -84,6 +84,7 @@ func (f *MessageFeed) read(ctx context.Context, yield func(*Message) bool) (more
 	for {
 		watchdog.Reset(feedSilenceMax)
 		line, err := in.line()
+		watchdog.Stop() // a caller that takes its time is no silence of the agent
 		if err != nil {
 			if context.Cause(ctx) == error(silence) {
 				err = silence

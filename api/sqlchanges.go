@@ -120,6 +120,7 @@ func (f *SQLFeed) read(ctx context.Context, yield func(*SQLChange) bool) (more b
 	for {
 		watchdog.Reset(feedSilenceMax)
 		line, err := in.line()
+		watchdog.Stop() // a caller that takes its time is no silence of the agent
 		if err != nil {
 			if context.Cause(ctx) == error(silence) {
 				err = silence

@@ -213,11 +213,12 @@ func (s *Subscription) read(yield func(*Event) bool) error {
 
 // next reads a line; nil for one that only shows that the agent is there.
 func (c *liveConn) next() (*Event, error) {
+	c.watch.Reset(feedSilenceMax)
 	line, err := c.in.line()
+	c.watch.Stop() // a caller that takes its time is no silence of the agent
 	if err != nil {
 		return nil, c.because(err)
 	}
-	c.watch.Reset(feedSilenceMax)
 	var b struct {
 		Message
 		Control    string     `json:"control"`
