@@ -63,9 +63,17 @@ func (c *call) body(limit int64, knob string) ([]byte, error) {
 	if err := c.refuseLong(limit, knob); err != nil {
 		return nil, err
 	}
+	if n := c.r.ContentLength; n >= 0 && n <= bodyAtOnce { // else a client could have memory set aside for what it never sends
+		b := make([]byte, n)
+		_, err := io.ReadFull(c.r.Body, b)
+		return b, c.bodyError(err, limit, knob)
+	}
 	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
 	return b, c.bodyError(err, limit, knob)
 }
+
+// bodyAtOnce is up to which declared length a body has its room before it comes.
+const bodyAtOnce = 64 << 10
 
 // refuseLong turns away a body whose declared length is over the limit, before reading any of it.
 func (c *call) refuseLong(limit int64, knob string) error {
@@ -125,18 +133,28 @@ func (c *call) index(i uint64) {
 	if i == 0 {
 		return
 	}
-	text := strconv.FormatUint(i, 10)
-	c.w.Header().Set("X-Consul-Index", text)
-	c.w.Header().Set("X-Debros-Index", text)
+	text := []string{strconv.FormatUint(i, 10)}
+	hdr := c.w.Header() // written to as a map: the names have their final form
+	hdr["X-Consul-Index"], hdr["X-Debros-Index"] = text, text
 }
+
+// Values of headers that are in most answers; nobody changes them.
+var (
+	contentJSON = []string{"application/json"}
+	noSniff     = []string{"nosniff"}
+	noStore     = []string{"no-store"}
+)
 
 // json answers with v; use stream for lists that may be long.
 func (c *call) json(status int, v any) error {
-	b, err := c.marshal(v, "")
-	if err != nil {
+	var b []byte
+	var err error
+	if yes, ok := v.(bool); ok { // what most writes answer
+		b = strconv.AppendBool(make([]byte, 0, 8), yes)
+	} else if b, err = c.marshal(v, ""); err != nil {
 		return fmt.Errorf("encode reply: %w", err)
 	}
-	c.w.Header().Set("Content-Type", "application/json")
+	c.w.Header()["Content-Type"] = contentJSON
 	c.w.WriteHeader(status)
 	if c.pretty() {
 		b = append(b, '\n')

@@ -17,9 +17,12 @@ const (
 
 // readManners fills in what every request may carry: query, token, namespace, datacenter.
 func (c *call) readManners() error {
-	params, err := url.ParseQuery(c.r.URL.RawQuery)
-	if err != nil {
-		return invalid("the query string is malformed")
+	var params url.Values
+	var err error
+	if c.r.URL.RawQuery != "" {
+		if params, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
+			return invalid("the query string is malformed")
+		}
 	}
 	c.params = params
 	if _, ok := params["token"]; ok {

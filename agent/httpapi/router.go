@@ -116,8 +116,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{h: h, w: &response{ResponseWriter: w}, r: r, id: newRequestID()}
 	hdr := w.Header()
 	hdr["X-Request-Id"] = []string{c.id}
-	hdr["X-Content-Type-Options"] = []string{"nosniff"}
-	hdr["Cache-Control"] = []string{"no-store"} // nothing here outlives its index
+	hdr["X-Content-Type-Options"] = noSniff
+	hdr["Cache-Control"] = noStore // nothing here outlives its index
 	defer func() {
 		p := recover()
 		h.logAccess(c, time.Since(start))
@@ -136,10 +136,13 @@ func (c *call) serve() error {
 		return structs.Errorf(structs.KindRateLimited, "this client already holds %d connections, the limit", c.h.conns.max).
 			WithHint("reuse connections, or raise limits.http_max_conns_per_client")
 	}
-	res, param := c.h.table.find(cleanPath(c.r.URL.Path))
+	path := cleanPath(c.r.URL.Path)
+	res, param := c.h.table.find(path)
 	c.text, c.basic = res != nil && res.text, res != nil && res.basic
-	if asked, _ := c.h.table.find(c.r.URL.Path); asked != nil { // /v1/kv/../x is refused as Consul's clients expect
-		c.text = asked.text
+	if path != c.r.URL.Path {
+		if asked, _ := c.h.table.find(c.r.URL.Path); asked != nil { // /v1/kv/../x is refused as Consul's clients expect
+			c.text = asked.text
+		}
 	}
 	if err := c.h.guard.check(c.r); err != nil {
 		return err
