@@ -3,6 +3,8 @@ package agent_test
 import (
 	"errors"
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,5 +200,41 @@ func TestAnEdgeAgentFindsItsServersByAMemberThatIsNone(t *testing.T) {
 		if m.Addr != "127.0.0.1" {
 			t.Errorf("%s has the address %q", m.Name, m.Addr)
 		}
+	}
+}
+
+// An edge agent that lives keeps its name when a node comes to the LAN with it, and gives it up when it is gone.
+func TestANodeOfTheLANWithTheNameOfAnEdgeAgentWaitsForIt(t *testing.T) {
+	c := edgeCluster(t)
+	edge := agenttest.Start(t, edgeSpec(c.Key, c.Leader()))
+	if err := edge.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	agenttest.Eventually(t, "its row", func() bool { return nodeOf(t, c, "edge") != nil })
+	own := nodeOf(t, c, "edge").ID
+	lan := agenttest.Start(t, agenttest.Spec{Name: "edge", Key: c.Key, Join: []string{c.Leader().GossipAddr()}})
+	agenttest.Eventually(t, "the leader to see the newcomer", func() bool {
+		members, err := c.Leader().API.Agent().Members(t.Context(), nil)
+		return err == nil && slices.ContainsFunc(members, func(m *api.Member) bool { return m.Name == "edge" })
+	})
+	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) { // it registers every 5 s
+		if n := nodeOf(t, c, "edge"); n == nil || n.ID != own {
+			t.Fatalf("the row of a living edge agent is now %+v", n)
+		}
+		select {
+		case <-edge.Done():
+			t.Fatalf("the edge agent stopped for a node that came later: %v", edge.Err())
+		default:
+		}
+	}
+	if err := edge.Leave(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	agenttest.Eventually(t, "the newcomer to have the name", func() bool {
+		n := nodeOf(t, c, "edge")
+		return n != nil && n.ID != own && n.Role == "client"
+	})
+	if log := lan.Log(t); !strings.Contains(log, "this node's name is taken") {
+		t.Errorf("the newcomer does not say why it was kept out:\n%s", log)
 	}
 }

@@ -27,14 +27,22 @@ func (a *Agent) registerNode() {
 	if a.isEdge() {
 		interval = edgeInterval
 	}
+	told := ""
 	for {
 		pause := interval
 		err := a.registerOnce()
 		switch {
 		case err == nil:
+			told = ""
 		case a.isEdge() && errors.Is(err, structs.ErrConflict):
 			a.stopSoon(err) // as on the LAN, where the one that came last stops
 			return
+		case errors.Is(err, structs.ErrConflict):
+			if told != err.Error() { // it is tried again until the name is free
+				told = err.Error()
+				a.log.Error("this node's name is taken", "error", err, "hint", "give this agent a node_name of its own")
+			}
+			pause = registerRetry
 		default:
 			a.log.Debug("node not registered yet", "error", err)
 			pause = registerRetry

@@ -111,6 +111,10 @@ func (s *service) catalogRegister(ctx context.Context, c call, req *structs.Node
 		return err
 	}
 	_, have := s.b.State().NodeGet(nil, req.Name)
+	if have != nil && have.ID != req.ID && have.Role == structs.RoleEdge && have.Status == structs.NodeAlive {
+		return structs.Errorf(structs.KindConflict, "the node name %q is that of an edge agent, %s: this node is kept out of the nodes table while that one lives", clip(req.Name), have.ID).
+			WithHint("give this agent a node_name of its own")
+	}
 	if have == nil || have.ID != req.ID {
 		return structs.Errorf(structs.KindUnavailable, "node %q is not in membership yet", clip(req.Name))
 	}

@@ -66,8 +66,7 @@ func (s *Server) RegisterEdge(ctx context.Context, n structs.Node, leaves bool) 
 		return s.dropEdge(ctx, have)
 	}
 	if owner := s.nameOwner(&n, have); owner != "" {
-		return 0, structs.Errorf(structs.KindConflict, "the node name %q is that of another node, %s", n.Name, owner).
-			WithHint("give this agent a node_name of its own")
+		return 0, nameTaken(n.Name, owner)
 	}
 	if m, ok := s.member(n.ID); ok && m.Status == structs.MemberAlive {
 		return s.store.Index(), nil // gossip knows it too: then it is a node of the LAN
@@ -84,9 +83,22 @@ func (s *Server) RegisterEdge(ctx context.Context, n structs.Node, leaves bool) 
 	return index, err
 }
 
+// hasName reports whether a row is that of an edge agent that lives: no other node takes its name. One that failed
+// gives its name up: it may have lost its key.
+func hasName(row *structs.Node) bool {
+	return row != nil && row.Role == structs.RoleEdge && row.Status == structs.NodeAlive
+}
+
+func nameTaken(name string, owner structs.NodeID) error {
+	return structs.Errorf(structs.KindConflict, "the node name %q is that of another node, %s: the one that came last needs a node_name of its own", name, owner).
+		WithHint("give this agent a node_name of its own")
+}
+
 // nameOwner is another node that has n's name, by the row of that name or by gossip, which may know it sooner.
-// An edge agent that failed gives its name up: it may have lost its key.
 func (s *Server) nameOwner(n, have *structs.Node) structs.NodeID {
+	if hasName(have) && have.ID == n.ID {
+		return "" // who comes by gossip under this name came later
+	}
 	if have != nil && have.ID != n.ID && (have.Role != structs.RoleEdge || have.Status == structs.NodeAlive) {
 		return have.ID
 	}

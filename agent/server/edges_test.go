@@ -76,3 +76,60 @@ func TestAnEdgeAgentTakesNeitherTheNameNorTheIDOfAnother(t *testing.T) {
 		t.Errorf("an edge agent that was renamed keeps the row %+v", n)
 	}
 }
+
+// Who was there first keeps the name, as between two nodes of the LAN; it is free when the edge agent has failed or left.
+func TestANodeOfTheLANDoesNotTakeTheNameOfALivingEdgeAgent(t *testing.T) {
+	for _, role := range []structs.Role{structs.RoleClient, structs.RoleServer} {
+		c, leader := settledLeader(t)
+		e := structs.Node{ID: "e", Name: "same"}
+		if err := registerEdge(t, leader, e, false); err != nil {
+			t.Fatal(err)
+		}
+		newcomer := structs.Member{ID: "lan", Name: "SAME", Addr: "127.0.0.1", Role: role, Status: structs.MemberAlive, Datacenter: "dc1"}
+		c.roster.set(newcomer) // from here on the leader looks at it too
+		for _, status := range []structs.MemberStatus{structs.MemberAlive, structs.MemberFailed, structs.MemberLeft} {
+			newcomer.Status = status
+			err := leader.reconcileMember(t.Context(), newcomer)
+			if alive := status == structs.MemberAlive; alive != errors.Is(err, structs.ErrConflict) {
+				t.Errorf("a %s %s that has the name of a living edge agent: %v", status, role, err)
+			}
+			if _, n := leader.store.NodeGet(nil, "same"); n == nil || n.ID != e.ID {
+				t.Fatalf("a %s %s of the LAN took the row of a living edge agent: %+v", status, role, n)
+			}
+		}
+		if leader.configured(newcomer.ID) {
+			t.Errorf("a %s with another's name is in the Raft configuration", role)
+		}
+		if err := registerEdge(t, leader, e, false); err != nil {
+			t.Errorf("an edge agent is refused under the name that it has, because of a %s that came later: %v", role, err)
+		}
+	}
+}
+
+func TestTheNameOfAnEdgeAgentThatFailedIsFree(t *testing.T) {
+	c, leader := settledLeader(t)
+	e := structs.Node{ID: "e", Name: "same"}
+	if err := registerEdge(t, leader, e, false); err != nil {
+		t.Fatal(err)
+	}
+	_, row := leader.store.NodeGet(nil, "same")
+	failed := *row
+	failed.Status = structs.NodeFailed
+	if err := settled(func() error {
+		_, _, err := leader.apply(t.Context(), structs.CommandNode, &structs.NodeRequest{Op: structs.NodeUpsert, Node: failed})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	newcomer := structs.Member{ID: "lan", Name: "same", Addr: "127.0.0.1", Role: structs.RoleClient, Status: structs.MemberAlive, Datacenter: "dc1"}
+	c.roster.set(newcomer)
+	if err := settled(func() error { return leader.reconcileMember(t.Context(), newcomer) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, n := leader.store.NodeGet(nil, "same"); n == nil || n.ID != newcomer.ID {
+		t.Errorf("the name of an edge agent that failed belongs to %+v", n)
+	}
+	if err := registerEdge(t, leader, e, false); !errors.Is(err, structs.ErrConflict) {
+		t.Errorf("it came back and was given the name of another: %v", err)
+	}
+}

@@ -117,6 +117,12 @@ func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 	if m.Status == structs.MemberLeft {
 		return s.dropLeft(ctx, m, old)
 	}
+	if hasName(old) && old.ID != m.ID && !s.configured(m.ID) { // a server of Raft stays one, whatever it is called
+		if m.Status != structs.MemberAlive {
+			return nil
+		}
+		return nameTaken(m.Name, old.ID)
+	}
 	if !s.gone.justRemoved(m.ID, time.Now()) { // or it would be asked to come back
 		ours, err := s.admit(ctx, m)
 		if err != nil {
@@ -127,7 +133,7 @@ func (s *Server) reconcileMember(ctx context.Context, m structs.Member) error {
 		}
 	}
 	row := nodeOf(m)
-	if old == nil || !sameNode(old, &row) {
+	if taken := hasName(old) && old.ID != m.ID; !taken && (old == nil || !sameNode(old, &row)) {
 		if _, _, err := s.apply(ctx, structs.CommandNode, &structs.NodeRequest{Op: structs.NodeUpsert, Node: row}); err != nil {
 			return fmt.Errorf("write node %q: %w", m.Name, err)
 		}
