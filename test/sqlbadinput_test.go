@@ -90,6 +90,9 @@ func hostileSQL() []hostile {
 		{"deep parentheses written", execute, 200, "Recursion limit", write("insert into t values (" + strings.Repeat("(", 400_000) + "1" + strings.Repeat(")", 400_000) + ")")},
 		{"a pattern of LIKE above its bound", execute, 200, "pattern too complex", write("insert into t select 1 where 'a' like '" + strings.Repeat("%a", 500) + "'")},
 		{"a pattern of GLOB above its bound", query, 400, "pattern too complex", statement{SQL: "select 'a' glob '" + strings.Repeat("*a", 500) + "'"}},
+		{"LIKE that looks back, written", execute, 200, "too much work", write("insert into t " + like)},
+		{"large values written without end", execute, 200, "too much work", write("insert into t select hex(zeroblob(500000)) || n from (" + endless + "select n from c)")},
+		{"all so far at each row, written", execute, 200, "too much work", write("insert into t select group_concat(hex(zeroblob(1000))) over (rows 1000 preceding) from (" + endless + "select n from c)")},
 		{"LIKE that looks back, read", "/db/query?db_timeout=1s", 200, "query timeout", []string{like}},
 	}
 }

@@ -197,13 +197,16 @@ func (w *writer) charge(left, perStep int64) {
 	}
 }
 
+// grownWeight is how often a byte counts that is added to the database: it goes to the log, to a file, and into snapshots.
+const grownWeight = 2
+
 // charged is the steps that count for the bytes which the running statement has given to functions and added to the database.
 func (w *writer) charged() int64 {
 	if w.perStep <= 0 {
 		return 0
 	}
 	bytes, _ := w.Charged()
-	return (bytes + w.grown) / w.perStep
+	return (bytes + grownWeight*w.grown) / w.perStep
 }
 
 func (w *writer) lookAtSize() {
