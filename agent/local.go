@@ -104,10 +104,10 @@ func (l local) Leave(ctx context.Context, force bool) error {
 }
 
 // ForceLeave implements httpapi.Local. Of edge agents the servers know, not gossip; one that is forced out is forgotten.
-func (l local) ForceLeave(ctx context.Context, node string, prune bool) error {
+func (l local) ForceLeave(ctx context.Context, token, node string, prune bool) error {
 	err := l.a.members.RemoveFailed(ctx, node, prune)
 	if errors.Is(err, structs.ErrNotFound) {
-		return l.a.cluster.RPC(ctx, "Catalog.Forget", &structs.NodeForgetRequest{Name: node}, new(structs.WriteReply))
+		return l.a.cluster.RPC(ctx, "Catalog.Forget", &structs.NodeForgetRequest{WriteOptions: structs.WriteOptions{Token: token}, Name: node}, new(structs.WriteReply))
 	}
 	return err
 }

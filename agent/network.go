@@ -70,12 +70,12 @@ func texts(addrs []ma.Multiaddr, id peer.ID) []string {
 }
 
 // NetworkPeers implements httpapi.Network.
-func (l local) NetworkPeers(ctx context.Context) ([]*structs.NetworkPeer, error) {
+func (l local) NetworkPeers(ctx context.Context, token string) ([]*structs.NetworkPeer, error) {
 	o, err := l.peers()
 	if err != nil {
 		return nil, err
 	}
-	names := l.a.nodeNames(ctx)
+	names := l.a.nodeNames(ctx, token)
 	out := []*structs.NetworkPeer{}
 	for _, p := range o.Peers() {
 		np := peerEntry(p)

@@ -14,7 +14,7 @@ const nameTimeout = time.Second
 const membersWait = 3 * time.Second
 
 // Members implements httpapi.Local. Gossip of an edge agent knows only itself: there it is what the servers know.
-func (l local) Members(ctx context.Context) ([]structs.Member, error) {
+func (l local) Members(ctx context.Context, token string) ([]structs.Member, error) {
 	a := l.a
 	list := a.gossip.Members()
 	if !a.isEdge() || len(list) > 1 {
@@ -22,7 +22,7 @@ func (l local) Members(ctx context.Context) ([]structs.Member, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, membersWait)
 	defer cancel()
-	nodes, err := a.nodesOf(ctx, "")
+	nodes, err := a.nodesOf(ctx, token, "")
 	if err != nil { // to list itself alone would say that the others are gone
 		return nil, err
 	}
@@ -39,11 +39,11 @@ func (l local) Members(ctx context.Context) ([]structs.Member, error) {
 
 // nodeNames are the nodes of this datacenter by id, from gossip and from the servers, who know edge agents too. Without an answer it
 // is what gossip knows.
-func (a *Agent) nodeNames(ctx context.Context) map[structs.NodeID]structs.Member {
+func (a *Agent) nodeNames(ctx context.Context, token string) map[structs.NodeID]structs.Member {
 	names := map[structs.NodeID]structs.Member{}
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 	defer cancel()
-	nodes, err := a.nodesOf(ctx, "")
+	nodes, err := a.nodesOf(ctx, token, "")
 	if err != nil {
 		a.log.Debug("the names of peers are not known", "error", err)
 	}

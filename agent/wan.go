@@ -38,9 +38,9 @@ func (w *wanList) addRows(nodes []*structs.Node) {
 
 // MembersWAN implements httpapi.Local. The servers of each datacenter know their own nodes, edge agents included; the overlay
 // knows how they are connected, and of servers that do not answer that they are there.
-func (l local) MembersWAN(ctx context.Context) ([]structs.Member, error) {
+func (l local) MembersWAN(ctx context.Context, token string) ([]structs.Member, error) {
 	a := l.a
-	own, err := a.nodesOf(ctx, "")
+	own, err := a.nodesOf(ctx, token, "")
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (l local) MembersWAN(ctx context.Context) ([]structs.Member, error) {
 	w.addRows(own)
 	if a.overlay != nil {
 		peers := a.overlay.Peers()
-		for _, nodes := range a.nodesAbroad(ctx, datacentersOf(peers, a.Config().Datacenter)) {
+		for _, nodes := range a.nodesAbroad(ctx, token, datacentersOf(peers, a.Config().Datacenter)) {
 			w.addRows(nodes)
 		}
 		for _, p := range peers {
@@ -67,23 +67,23 @@ func (l local) MembersWAN(ctx context.Context) ([]structs.Member, error) {
 	return list, nil
 }
 
-// nodesOf are the rows of a datacenter, "" for this one.
-func (a *Agent) nodesOf(ctx context.Context, datacenter string) ([]*structs.Node, error) {
+// nodesOf are the rows of a datacenter, "" for this one, that the bearer of a token may see.
+func (a *Agent) nodesOf(ctx context.Context, token, datacenter string) ([]*structs.Node, error) {
 	var rep structs.NodeListReply
-	req := &structs.NodeListRequest{QueryOptions: structs.QueryOptions{Consistency: structs.Stale, Datacenter: datacenter}}
+	req := &structs.NodeListRequest{QueryOptions: structs.QueryOptions{Token: token, Consistency: structs.Stale, Datacenter: datacenter}}
 	err := a.cluster.RPC(ctx, "Catalog.Nodes", req, &rep)
 	return rep.Nodes, err
 }
 
 // nodesAbroad asks datacenters for their rows, all at once; one that does not answer is left out.
-func (a *Agent) nodesAbroad(ctx context.Context, datacenters []string) [][]*structs.Node {
+func (a *Agent) nodesAbroad(ctx context.Context, token string, datacenters []string) [][]*structs.Node {
 	ctx, cancel := context.WithTimeout(ctx, askAbroad)
 	defer cancel()
 	out := make([][]*structs.Node, len(datacenters))
 	var wg sync.WaitGroup
 	for i, dc := range datacenters {
 		wg.Go(func() {
-			nodes, err := a.nodesOf(ctx, dc)
+			nodes, err := a.nodesOf(ctx, token, dc)
 			if err != nil {
 				a.log.Debug("another datacenter does not tell its nodes", "datacenter", dc, "error", err)
 				return

@@ -118,7 +118,7 @@ func agentMembers(c *call) error {
 	if wan {
 		list = c.h.b.MembersWAN
 	}
-	members, err := list(c.r.Context())
+	members, err := list(c.r.Context(), c.token)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func agentForceLeave(c *call) error {
 	if c.param == "" {
 		return invalid("Missing node name")
 	}
-	return c.done(c.h.b.ForceLeave(c.r.Context(), c.param, c.flag("prune")))
+	return c.done(c.h.b.ForceLeave(c.r.Context(), c.token, c.param, c.flag("prune")))
 }
 
 // done answers a command that has nothing to say.

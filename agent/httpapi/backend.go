@@ -35,10 +35,11 @@ type Local interface {
 	// Self describes this agent; its configuration has no secrets in it.
 	Self() Self
 	// Members are the debros nodes as gossip sees them now, this one included; on an edge agent, as its servers know them.
-	Members(ctx context.Context) ([]structs.Member, error)
+	// What it asks servers, it asks with the caller's token; so do the others that take one.
+	Members(ctx context.Context, token string) ([]structs.Member, error)
 	// MembersWAN are the servers and edge agents of every datacenter that is reached by the overlay. Tags say how: via (direct,
 	// punched or relay), transport, rtt_ms where this agent is connected to it.
-	MembersWAN(ctx context.Context) ([]structs.Member, error)
+	MembersWAN(ctx context.Context, token string) ([]structs.Member, error)
 	// Join contacts the addresses (host or host:port) and returns how many answered. wan asks for the
 	// pool between datacenters.
 	Join(ctx context.Context, addrs []string, wan bool) (n int, err error)
@@ -47,7 +48,7 @@ type Local interface {
 	// force is set.
 	Leave(ctx context.Context, force bool) error
 	// ForceLeave makes a failed node a left one; prune also forgets it at once.
-	ForceLeave(ctx context.Context, node string, prune bool) error
+	ForceLeave(ctx context.Context, token, node string, prune bool) error
 	// Reload reads the configuration again and says what changed and what cannot without a restart.
 	Reload(ctx context.Context) (ReloadReport, error)
 	// Monitor writes the agent's log from now on to w, a line at a time, until ctx ends or a write

@@ -32,13 +32,14 @@ type cluster struct {
 	streams map[string]transport.StreamMethod
 	stop    chan struct{}
 
-	mu    sync.Mutex // protects the following
-	index uint64
-	fail  error               // what every RPC answers, when set
-	calls map[string]int      // RPCs by method
-	level structs.Consistency // of the last read
-	open  int                 // streams
-	after map[string]func()   // run after an RPC of the name
+	mu     sync.Mutex // protects the following
+	index  uint64
+	fail   error               // what every RPC answers, when set
+	calls  map[string]int      // RPCs by method
+	level  structs.Consistency // of the last read
+	open   int                 // streams
+	after  map[string]func()   // run after an RPC of the name
+	tokens map[string]string   // of the last question by method
 
 	behind  bool // it knows of entries that it has not applied
 	leave   func(force bool) error
@@ -53,7 +54,7 @@ func newCluster(t *testing.T) *cluster {
 	c := &cluster{
 		fsm: fsm.New(state.New(), nil), stop: make(chan struct{}), index: 10,
 		methods: map[string]transport.Method{}, streams: map[string]transport.StreamMethod{},
-		calls: map[string]int{}, after: map[string]func(){},
+		calls: map[string]int{}, after: map[string]func(){}, tokens: map[string]string{},
 	}
 	if err := c.State().OpenDatabases(filepath.Join(t.TempDir(), "db"), ""); err != nil {
 		t.Fatal(err)
@@ -228,11 +229,28 @@ func (a agent) Self() Self {
 	}
 }
 
-func (a agent) MembersWAN(context.Context) ([]structs.Member, error) {
+func (a agent) MembersWAN(_ context.Context, token string) ([]structs.Member, error) {
+	a.note("MembersWAN", token)
 	return []structs.Member{a.members()[0], {ID: "12D3KooWedge", Name: "e1", Role: structs.RoleEdge, Status: structs.MemberFailed, Datacenter: "dc1", Tags: map[string]string{"via": "relay"}}}, nil
 }
 
-func (a agent) Members(context.Context) ([]structs.Member, error) { return a.members(), nil }
+func (a agent) Members(_ context.Context, token string) ([]structs.Member, error) {
+	a.note("Members", token)
+	return a.members(), nil
+}
+
+// note records the token of a question that goes on to servers.
+func (a agent) note(what, token string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tokens[what] = token
+}
+
+func (a agent) noted(what string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tokens[what]
+}
 
 func (a agent) members() []structs.Member {
 	return []structs.Member{
@@ -257,7 +275,10 @@ func (a agent) Leave(_ context.Context, force bool) error {
 	}
 	return a.leave(force)
 }
-func (a agent) ForceLeave(context.Context, string, bool) error { return nil }
+func (a agent) ForceLeave(_ context.Context, token, _ string, _ bool) error {
+	a.note("ForceLeave", token)
+	return nil
+}
 func (a agent) Reload(context.Context) (ReloadReport, error) {
 	return ReloadReport{Changed: []string{"log_level"}, NeedsRestart: []string{"data_dir"}}, nil
 }
@@ -288,7 +309,8 @@ func (a agent) NetworkSelf() (*structs.NetworkSelf, error) {
 	return &structs.NetworkSelf{ID: "12D3KooWtest", Members: 2, Strangers: 1, UptimeSeconds: 1.5}, nil
 }
 
-func (a agent) NetworkPeers(context.Context) ([]*structs.NetworkPeer, error) {
+func (a agent) NetworkPeers(_ context.Context, token string) ([]*structs.NetworkPeer, error) {
+	a.note("NetworkPeers", token)
 	return []*structs.NetworkPeer{{ID: "a", Member: true, Connected: true}, {ID: "b"}}, nil
 }
 

@@ -142,7 +142,7 @@ func checkNetwork(ctx context.Context, c *call) error {
 	if err != nil || self.Members > 0 {
 		return err
 	}
-	members, err := c.h.b.Members(ctx)
+	members, err := c.h.b.Members(ctx, c.token)
 	if err == nil && len(members) > 1 {
 		err = structs.Errorf(structs.KindUnavailable, "no member is connected on the overlay")
 	}

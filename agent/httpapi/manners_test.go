@@ -66,6 +66,24 @@ func TestTokenAndNamespaceAreTakenFromTheHeaders(t *testing.T) {
 	}
 }
 
+// What the agent asks servers on a caller's behalf, it asks with the caller's token.
+func TestTheTokenGoesOnWithQuestionsToServers(t *testing.T) {
+	s := start(t, Config{})
+	for what, path := range map[string]string{
+		"Members": "GET /v1/agent/members", "MembersWAN": "GET /v1/agent/members?wan", "NetworkPeers": "GET /v1/network/peers", "ForceLeave": "PUT /v1/agent/force-leave/n",
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		s.want(200, "", method, path, "", "X-Debros-Token", "of "+what)
+		if got := s.b.noted(what); got != "of "+what {
+			t.Errorf("%s went on with the token %q", path, got)
+		}
+	}
+	s.want(200, "", "GET", "/nodes?nonvoters", "", "X-Debros-Token", "rqlite")
+	if got := s.b.noted("Members"); got != "rqlite" {
+		t.Errorf("/nodes went on with the token %q", got)
+	}
+}
+
 func TestNamespacesAreSeparate(t *testing.T) {
 	s := start(t, Config{})
 	s.want(200, `"Name":"team"`, "PUT", "/v1/namespace", `{"name":"team","Description":"x","Unknown":1}`)

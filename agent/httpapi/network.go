@@ -14,7 +14,7 @@ type Network interface {
 	// NetworkSelf describes this agent as a peer.
 	NetworkSelf() (*structs.NetworkSelf, error)
 	// NetworkPeers are the connected peers and those that the agent wants to reach, by id.
-	NetworkPeers(ctx context.Context) ([]*structs.NetworkPeer, error)
+	NetworkPeers(ctx context.Context, token string) ([]*structs.NetworkPeer, error)
 	// NetworkConnect dials a multiaddr that ends in /p2p/<id>, and keeps the peer connected.
 	NetworkConnect(ctx context.Context, addr string) (structs.NodeID, error)
 	// NetworkDisconnect closes the connections to a peer.
@@ -84,7 +84,7 @@ func networkPeers(c *call) error {
 	if err := c.agentMay(AgentRead); err != nil {
 		return err
 	}
-	all, err := c.h.b.NetworkPeers(c.r.Context())
+	all, err := c.h.b.NetworkPeers(c.r.Context(), c.token)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (c *call) dbServers() ([]dbNode, error) {
 	if c.r.TLS != nil {
 		scheme = "https://"
 	}
-	members, err := c.h.b.Members(c.r.Context())
+	members, err := c.h.b.Members(c.r.Context(), c.token)
 	if err != nil {
 		return nil, err
 	}
