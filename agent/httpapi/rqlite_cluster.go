@@ -2,10 +2,12 @@ package httpapi
 
 import (
 	"cmp"
+	"context"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/debros/debros/structs"
 )
@@ -27,8 +29,12 @@ func rqliteClusterRoutes() []route {
 			doc: "Name the leader as rqlite's clients read it; 503 without one.", reply: node,
 		},
 		{
+			method: "POST", pattern: "/leader", handle: dbStepDown, basic: true,
+			doc: "Have the leader hand over, and wait until it has.", body: "`{\"id\"}`, the server to lead; without one the leader chooses", reply: "nothing",
+		},
+		{
 			method: "GET", pattern: "/readyz", handle: dbReady, basic: true,
-			doc: "Say whether the agent knows a leader; 503 when it does not.", params: "`noleader` asks only whether it answers", reply: "lines of text",
+			doc: "Say whether the agent knows a leader; 503 when it does not.", params: "`noleader` asks only whether it answers; `sync` also whether it has all that is committed, within `timeout` (30s)", reply: "lines of text",
 		},
 	}
 }
@@ -163,8 +169,57 @@ func dbReady(c *call) error {
 			lines += "\n[+]leader ok\n[+]store ok"
 		}
 	}
+	if c.flag("sync") {
+		timeout, err := c.syncTimeout()
+		if err != nil {
+			return err
+		}
+		if err := c.synced(timeout); err != nil {
+			lines, status = lines+"\n[-]sync "+err.Error(), http.StatusServiceUnavailable
+		} else {
+			lines += "\n[+]sync ok"
+		}
+	}
 	c.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	c.w.WriteHeader(status)
 	c.w.Write([]byte(lines + "\n"))
+	return nil
+}
+
+// syncTimeoutDefault is rqlite's.
+const syncTimeoutDefault = 30 * time.Second
+
+func (c *call) syncTimeout() (time.Duration, error) {
+	text := c.params.Get("timeout")
+	if text == "" {
+		return syncTimeoutDefault, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, invalid(`timeout=%q is not a duration above 0 such as "5s"`, shorten(text))
+	}
+	return min(d, syncTimeoutDefault), nil
+}
+
+// synced waits until the server that answers this agent has applied all that was committed when it was asked: any linearizable read does.
+func (c *call) synced(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(c.r.Context(), timeout)
+	defer cancel()
+	req := structs.KeyRequest{QueryOptions: structs.QueryOptions{Token: c.token, Namespace: c.ns}, Key: "readyz"}
+	var rep structs.KVGetReply
+	return c.h.b.RPC(ctx, "KV.Get", &req, &rep)
+}
+
+func dbStepDown(c *call) error {
+	var body struct{ ID structs.NodeID }
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	req := structs.RaftPeerRequest{WriteOptions: c.write(), ID: body.ID}
+	var rep structs.WriteReply
+	if err := c.rpc("Operator.RaftTransferLeader", &req, &rep); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusOK)
 	return nil
 }

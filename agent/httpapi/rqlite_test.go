@@ -212,7 +212,17 @@ func TestRqliteClusterRoutes(t *testing.T) {
 	s.wantJSON(200, node, "GET", "/leader", "")
 	s.want(200, `"leader":{"node_id":"12D3KooWtest","addr":"10.0.0.1:7001"}`, "GET", "/status", "")
 	s.want(200, "[+]node ok\n[+]leader ok\n[+]store ok\n", "GET", "/readyz", "")
+	s.want(200, "[+]store ok\n[+]sync ok\n", "GET", "/readyz?sync", "")
+	s.want(200, "[+]node ok\n[+]sync ok\n", "GET", "/readyz?noleader&sync&timeout=5s", "")
+	s.want(400, "not a duration", "GET", "/readyz?sync&timeout=soon", "")
+	if r := s.want(200, "", "POST", "/leader", `{"id":"12D3KooWtest"}`); r.body != "" {
+		t.Error(r.body)
+	}
+	s.want(200, "", "POST", "/leader", "")
+	s.want(400, "not the JSON", "POST", "/leader", "{")
 	s.b.failWith(structs.Errorf(structs.KindUnavailable, "no server answers"))
+	s.want(503, "[-]sync no server answers\n", "GET", "/readyz?noleader&sync", "")
+	s.want(503, "no server answers", "POST", "/leader", "")
 	s.want(200, "[+]node ok\n", "GET", "/readyz?noleader", "")
 	s.want(503, "[-]leader", "GET", "/readyz", "")
 }
