@@ -101,8 +101,8 @@ func (b *Bus) met(p peer.ID) {
 				continue
 			}
 			c.retained.keep(f.messages[0])
-			if in := c.inbox(); in != nil && c.sink != nil {
-				in.do(func() { c.sink(f.messages[0]) })
+			if in := c.inbox(); in != nil {
+				in.do(func() { in.heard(f.messages[0]) })
 			}
 		}
 		carriers = carriers[n:]

@@ -187,7 +187,17 @@ func (in *inbox) restarted(t *track, f *frame) *track {
 	}
 	n := &track{publisher: f.publisher, epoch: f.epoch, next: 1, held: &in.held}
 	in.tracks[f.publisher] = n
+	if in.c.sink != nil {
+		in.c.space.presence.forget(f.publisher) // its subscriptions ended with its last run
+	}
 	return n
+}
+
+// heard gives what others have kept of presence to its reader, unless its publisher has restarted since.
+func (in *inbox) heard(m *message) {
+	if t := in.tracks[m.publisher]; in.c.sink != nil && (t == nil || m.Epoch >= t.epoch) {
+		in.c.sink(m)
+	}
 }
 
 // deliver gives messages to whom they concern.

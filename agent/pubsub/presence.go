@@ -268,6 +268,17 @@ func (p *presence) take(m *message) {
 	p.route()
 }
 
+// forget drops what an agent told before it restarted.
+func (p *presence) forget(agent peer.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.agents[agent]; a != nil {
+		delete(p.agents, agent)
+		p.changed(agent, a.subs, nil)
+		p.route()
+	}
+}
+
 // lost and found note that an agent is not connected, and is again; nothing is chosen for it meanwhile.
 func (p *presence) lost(agent peer.ID) { p.away(agent, true) }
 

@@ -33,10 +33,8 @@ func (in *inbox) sync() {
 	in.do(func() {
 		limbo := in.limbo
 		in.limbo = nil
-		if in.c.sink != nil {
-			for _, f := range in.c.retained.frames() {
-				in.c.sink(f.messages[0])
-			}
+		for _, f := range in.c.retained.frames() {
+			in.heard(f.messages[0])
 		}
 		for _, f := range limbo {
 			in.receive(f)

@@ -76,6 +76,42 @@ func TestAGroupGoesOnWithoutAMemberWhoseAgentIsGone(t *testing.T) {
 	}
 }
 
+// Its members are gone, and its programs may subscribe at another agent now: nothing must be chosen for those of its last run.
+func TestAGroupGoesOnWithoutTheMembersOfAnAgentThatRestarted(t *testing.T) {
+	t.Parallel()
+	nodes := cluster(t, 3)
+	m := nodes[1].sub(t, structs.SubscribeOptions{Patterns: []string{"jobs"}, Group: "w"})
+	nodes[2].sub(t, structs.SubscribeOptions{Patterns: []string{"jobs"}, Group: "w"})
+	nodes[0].pub(t, "jobs", "1", "2")
+	take(t, m, 1)
+	nodes[2].Bus.cancel() // as if killed
+	nodes[2].host.Close()
+	members := func(n *node) int {
+		list, err := n.Subscribers(t.Context(), "default", "jobs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	eventually(t, "its agent is known to be gone", func() bool { return members(nodes[0]) == 1 && members(nodes[1]) == 1 })
+	again := startNode(t, nodes[2].key, 2)
+	connect(t, again, nodes[0])
+	connect(t, again, nodes[1])
+	late := startNode(t, newKey(t), 1) // which hears of the members from others
+	for _, n := range []*node{nodes[0], nodes[1], again} {
+		connect(t, late, n)
+	}
+	eventually(t, "its members are known to be gone", func() bool {
+		return members(nodes[0]) == 1 && members(nodes[1]) == 1 && members(again) == 1 && members(late) == 1
+	})
+	for i, n := range []*node{nodes[0], again, late} {
+		n.pub(t, "jobs", "3", "4", "5")
+		if got := texts(take(t, m, 3)); !slices.Equal(got, []string{"3", "4", "5"}) {
+			t.Errorf("of publisher %d came %v", i, got)
+		}
+	}
+}
+
 func TestARequestIsReplied(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t, 3)
