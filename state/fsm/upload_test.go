@@ -134,7 +134,7 @@ func TestUploadSurvivesACrashAnywhere(t *testing.T) {
 						t.Fatal(err)
 					}
 					if moved && !moveUploads(t, again, k+3) {
-						t.Skip("SKIPPED: no upload at this point")
+						return // there is no upload at this point
 					}
 					s := state.New()
 					if err := s.OpenDatabases(again, "boot"); err != nil {
