@@ -42,6 +42,16 @@ func refusalOf(err error) *structs.Error {
 	return structs.Errorf(kind, "%s", e.Message)
 }
 
+// refusalOf is what the sender is told of err, nil when it speaks of this machine. A full disk is this machine's; but where no write
+// of this transaction found one full, "database or disk is full" is of what the log made, and the same on every replica.
+func (tx *Tx) refusalOf(err error) *structs.Error {
+	if isCode(err, lib.SQLITE_FULL) && tx.db.engine.writers.FullWrites() == tx.fullWrites {
+		return structs.Errorf(structs.KindInvalid, "the values of an AUTOINCREMENT column, or the segments of an FTS5 table, are used up").
+			WithHint("INSERT INTO t(t) VALUES ('rebuild') makes an FTS5 table t anew")
+	}
+	return refusalOf(err)
+}
+
 // localFault marks an error as one of this machine.
 func (db *DB) localFault(doing string, err error) error {
 	return fmt.Errorf("database %s: %s: %w", db.path, doing, err)

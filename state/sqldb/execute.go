@@ -12,6 +12,8 @@ type run struct {
 	// attempt they are passed over. settled is the same for a request with Transaction, of which nothing stands.
 	lost    map[int]lost
 	settled []structs.SQLResult
+	// flushes has each statement write what virtual tables hold back, after a failure of that which no statement could be told.
+	flushes bool
 
 	// Of the last attempt:
 	used    int64 // steps made and charged
@@ -73,10 +75,10 @@ func (tx *Tx) Execute(r *structs.SQLRequest) (rep *structs.SQLReply, refusal *st
 				WithHint("nothing was done: send it again"), nil
 		}
 		again, err := tx.once(x)
-		if err != nil {
+		if err != nil && (x.flushes || tx.refusalOf(err) == nil) {
 			return nil, nil, tx.db.localFault("execute", err)
 		}
-		if !again {
+		if x.flushes = x.flushes || err != nil; !again && err == nil {
 			break
 		}
 		tx.waste += x.used
@@ -172,6 +174,13 @@ func (tx *Tx) statements(x *run) (results []structs.SQLResult, again bool, err e
 			break
 		}
 	}
+	// FTS5 holds back what was inserted until a savepoint or COMMIT, where its refusal would be nobody's. Requests
+	// of earlier versions, which charge no bytes, are executed as they were then.
+	if !failed && x.r.BytesPerStep > 0 && w.virtual {
+		if err := w.flush(); err != nil {
+			return nil, false, err
+		}
+	}
 	if !whole {
 		return results, false, nil
 	}
@@ -190,6 +199,23 @@ func (tx *Tx) statements(x *run) (results []structs.SQLResult, again bool, err e
 		err = w.undo("request")
 	}
 	return results, false, err
+}
+
+// flush has virtual tables write what they hold back.
+func (w *writer) flush() error {
+	if err := w.do("SAVEPOINT flush"); err != nil {
+		return err
+	}
+	return w.do("RELEASE flush")
+}
+
+// flush is after a statement, to which the failure belongs.
+func (tx *Tx) flush() (outcome, error) {
+	err := tx.db.w.flush()
+	if refusal := tx.refusalOf(err); refusal != nil {
+		return outcome{refusal: refusal, undo: true}, nil
+	}
+	return outcome{}, err
 }
 
 func brokenForeignKey() *structs.Error {

@@ -46,7 +46,11 @@ func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err
 				savepoint = true
 			}
 			*res = structs.SQLResult{}
-			if out, err = tx.execute(x, p, sql[:len(sql)-p.tail], st, &bound, res); err != nil {
+			out, err = tx.execute(x, p, sql[:len(sql)-p.tail], st, &bound, res)
+			if x.flushes && out.refusal == nil && err == nil {
+				out, err = tx.flush()
+			}
+			if err != nil {
 				return false, err
 			}
 			w.forget(p, sql)
@@ -261,7 +265,7 @@ func (tx *Tx) step(x *run, p *prepared, row func() *structs.Error) (refusal, too
 	if w.intent.refusal != nil {
 		return w.intent.refusal, nil, nil
 	}
-	if refusal = refusalOf(err); refusal != nil {
+	if refusal = tx.refusalOf(err); refusal != nil {
 		return refusal, nil, nil
 	}
 	return nil, nil, err

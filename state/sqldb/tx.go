@@ -30,6 +30,8 @@ type Tx struct {
 	waste int64  // steps done in vain or again
 	done  bool
 
+	fullWrites uint64 // of the engine when the transaction began
+
 	failed []int // transactions of the entry, by NoteFailed
 }
 
@@ -53,6 +55,7 @@ func (db *DB) Begin(stamp structs.Stamp) (*Tx, error) {
 
 func (tx *Tx) begin() error {
 	w := tx.db.w
+	tx.fullWrites = tx.db.engine.writers.FullWrites()
 	w.draws.seed, w.draws.index = tx.stamp.Seed, tx.stamp.Index
 	w.changed = false
 	w.capture.reset()

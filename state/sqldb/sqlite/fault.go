@@ -123,7 +123,6 @@ func (ff *faultFiles) methodsOver(tls *libc.TLS, base uintptr) uintptr {
 		ff.mu.Unlock()
 		return fn[func(*libc.TLS, uintptr) int32](b.FxClose)(tls, file)
 	})
-	type transfer = func(tls *libc.TLS, file, data uintptr, n int32, at lib.Tsqlite3_int64) int32
 	m.FxRead = keep(ff.v, transfer(func(tls *libc.TLS, file, data uintptr, n int32, at lib.Tsqlite3_int64) int32 {
 		b, rc := ff.ask(FileRead, file)
 		if rc != lib.SQLITE_OK {

@@ -28,6 +28,7 @@ type VFS struct {
 	c     VFSConfig
 	keep  []any // SQLite holds their addresses, which the collector does not see
 	fault *faultFiles
+	full  fullWrites
 }
 
 // unixEpochMS is 1970-01-01 as SQLite counts time: milliseconds of Julian days.
@@ -44,7 +45,7 @@ func RegisterVFS(name string, c VFSConfig) (*VFS, error) {
 	if base == 0 || p == 0 || err != nil {
 		return nil, errors.New("register VFS: out of memory")
 	}
-	v := &VFS{p: p, base: (*lib.Tsqlite3_vfs)(ptr(base)), c: c}
+	v := &VFS{p: p, base: (*lib.Tsqlite3_vfs)(ptr(base)), c: c, full: fullWrites{methods: map[uintptr]uintptr{}}}
 	f := (*lib.Tsqlite3_vfs)(ptr(p))
 	*f = *v.base
 	f.FzName, f.FpNext = zname, 0
@@ -63,7 +64,7 @@ func RegisterVFS(name string, c VFSConfig) (*VFS, error) {
 		open = v.fault.opener(open)
 		f.FxDelete = keep(v, v.fault.delete)
 	}
-	f.FxOpen = keep(v, open)
+	f.FxOpen = keep(v, v.openCounted(open))
 	if rc := lib.Xsqlite3_vfs_register(tls, p, 0); rc != lib.SQLITE_OK {
 		libc.Xfree(tls, p)
 		libc.Xfree(tls, zname)
@@ -104,8 +105,11 @@ func keep[T any](v *VFS, f T) uintptr {
 // fn is the opposite of fp.
 func fn[T any](p uintptr) T { return *(*T)(unsafe.Pointer(&p)) }
 
-// openFunc is xOpen of a VFS.
-type openFunc = func(tls *libc.TLS, vfs, zpath, file uintptr, flags int32, outFlags uintptr) int32
+// openFunc is xOpen of a VFS, transfer xRead or xWrite of a file.
+type (
+	openFunc = func(tls *libc.TLS, vfs, zpath, file uintptr, flags int32, outFlags uintptr) int32
+	transfer = func(tls *libc.TLS, file, data uintptr, n int32, at lib.Tsqlite3_int64) int32
+)
 
 // tempFiles counts the temporary files of the process: their names live until they are open.
 var tempFiles atomic.Uint64
@@ -140,5 +144,6 @@ func (v *VFS) Close() {
 	libc.Xfree(tls, (*lib.Tsqlite3_vfs)(ptr(v.p)).FzName)
 	libc.Xfree(tls, v.p)
 	v.fault.free(tls)
+	v.full.free(tls)
 	v.p = 0
 }
