@@ -212,9 +212,14 @@ func (s *space) publish(ctx context.Context, list []*message) error {
 			return err
 		}
 	}
-	for _, c := range order {
-		if err := c.outbox.put(ctx, by[c]); err != nil {
+	for i, c := range order {
+		switch err := c.outbox.put(ctx, by[c]); {
+		case err != nil && i > 0:
+			return structs.Errorf(structs.KindUnavailable, "the agent is shutting down; some of the messages may have been sent")
+		case err != nil:
 			return err
+		case i == 0: // some will come: the others have to, however long their publisher wanted to wait
+			ctx = s.bus.ctx
 		}
 	}
 	s.published(list)
