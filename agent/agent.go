@@ -16,8 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
-
 	"github.com/debros/debros/agent/config"
 	"github.com/debros/debros/agent/gossip"
 	"github.com/debros/debros/agent/httpapi"
@@ -29,7 +27,6 @@ import (
 	"github.com/debros/debros/internal/creds"
 	"github.com/debros/debros/internal/logging"
 	"github.com/debros/debros/rpc/transport"
-	"github.com/debros/debros/structs"
 )
 
 // Loader reads the configuration again, as at start, with what people should know about it.
@@ -202,110 +199,4 @@ func (a *Agent) watchFaults() {
 		a.stopSoon(err)
 	case <-a.ctx.Done():
 	}
-}
-
-// Done is closed when the agent has stopped.
-func (a *Agent) Done() <-chan struct{} { return a.doneCh }
-
-// Err is why the agent stopped: nil after Shutdown or Leave. Valid once Done is closed.
-func (a *Agent) Err() error { return a.err }
-
-// Shutdown stops the agent without leaving the cluster: leadership is handed over, files are closed. A
-// server that left answers until leave_drain_time is over.
-func (a *Agent) Shutdown() { a.stop(nil) }
-
-// stopSoon stops the agent from one of its own goroutines.
-func (a *Agent) stopSoon(err error) {
-	if err != nil {
-		a.log.Error("the agent stops", "error", err)
-	}
-	go a.stop(err)
-}
-
-// stop closes everything in reverse order, once, and waits.
-func (a *Agent) stop(cause error) {
-	a.stopOnce.Do(func() {
-		if cause == nil {
-			a.drain()
-		}
-		a.notifySystemd(daemon.SdNotifyStopping)
-		a.cancel()
-		a.stopHTTP()
-		if a.bus != nil {
-			a.bus.Close()
-		}
-		errs := []error{cause}
-		if a.server != nil {
-			errs = append(errs, a.server.Close())
-		}
-		if a.gossip != nil {
-			errs = append(errs, a.gossip.Shutdown())
-		}
-		if a.overlay != nil {
-			errs = append(errs, a.overlay.Close())
-		}
-		if a.transport != nil {
-			errs = append(errs, a.transport.Close())
-		}
-		if a.pool != nil {
-			errs = append(errs, a.pool.Close())
-		}
-		a.wg.Wait()
-		a.listeners.close()
-		a.dir.unlock()
-		a.err = errors.Join(errs...)
-		if a.err == nil {
-			a.log.Info("the agent has stopped")
-		}
-		close(a.doneCh)
-	})
-	<-a.doneCh
-}
-
-// Ready is closed when the node is of use: a server knows a leader, a client has seen a server, or,
-// for a client that was given nobody to join, as soon as HTTP listens.
-func (a *Agent) Ready(ctx context.Context) error {
-	switch {
-	case a.server != nil:
-		for !a.server.LeaderKnown() {
-			if err := a.sleep(ctx, readyPoll); err != nil {
-				return err
-			}
-		}
-		return nil
-	case !a.isEdge() && len(a.Config().RetryJoin) == 0 && len(a.servers()) == 0:
-		return nil
-	}
-	select {
-	case <-a.serverSeen:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-a.ctx.Done():
-		return a.ctx.Err()
-	}
-}
-
-// readyPoll is how often a server looks whether it knows a leader; only while it starts.
-const readyPoll = 20 * time.Millisecond
-
-func (a *Agent) sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-a.ctx.Done():
-		return a.ctx.Err()
-	}
-}
-
-// servers are the living servers of this datacenter.
-func (a *Agent) servers() (out []structs.Member) {
-	for _, m := range a.members.Members() {
-		if m.Role == structs.RoleServer && m.Status == structs.MemberAlive && m.Datacenter == a.Config().Datacenter {
-			out = append(out, m)
-		}
-	}
-	return out
 }
