@@ -77,7 +77,7 @@ func (a *Agent) dialRPC(ctx context.Context, addr string) (net.Conn, error) {
 func (a *Agent) edgeServers() (out []router.Server) {
 	dc := a.Config().Datacenter
 	for _, p := range a.overlay.MembersWith(protoRPC(dc)) {
-		out = append(out, router.Server{ID: structs.NodeID(p.String()), Addr: peerAddr(dc, p), Datacenter: dc})
+		out = append(out, router.Server{ID: structs.NodeID(p.String()), Addr: peerAddr(dc, p), Datacenter: dc, Far: true})
 	}
 	return out
 }

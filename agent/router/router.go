@@ -5,8 +5,9 @@
 // when it surely changed nothing: the answer was KindNoLeader or KindUnavailable, or it was a read. A
 // write whose result is unknown (KindUnknownResult) is never sent again. Repeating ends when the
 // hold time has passed, in which a server's own wait for a leader counts; after that, one server more
-// is tried if it knows a leader. The router starts no goroutine and holds no connection: the
-// pool does.
+// is tried if it knows a leader. A server over the overlay that falls silent is not waited for where the
+// request may be made twice (hedge.go). The router holds no connection, the pool does, and no goroutine
+// of its own outlives a call.
 package router
 
 import (
@@ -41,6 +42,7 @@ type Server struct {
 	ID         structs.NodeID
 	Addr       string // "host:port" of the server port
 	Datacenter string
+	Far        bool // nobody but its silence tells that it died: it is reached over the overlay
 }
 
 // Pool sends requests; *transport.Pool is one.
@@ -113,7 +115,7 @@ func (r *Router) RPC(ctx context.Context, method string, req, reply any) error {
 	return r.repeat(ctx, method, isRead, blocks(req), func(s Server) error {
 		restore := shortenWait(req, time.Since(began))
 		defer restore()
-		return r.pool.Call(ctx, s.Addr, method, req, reply)
+		return r.call(ctx, s, method, req, reply)
 	})
 }
 
@@ -204,11 +206,16 @@ func (r *Router) leaderElsewhere(ctx context.Context, err error) bool {
 	if !ok || structs.KindOf(err) != structs.KindNoLeader {
 		return false
 	}
+	var reply structs.StatusReply
+	return r.askLeader(ctx, s, &reply) == nil && reply.LeaderID != ""
+}
+
+// askLeader asks a server whether it knows a leader.
+func (r *Router) askLeader(ctx context.Context, s Server, reply *structs.StatusReply) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	var reply structs.StatusReply
 	req := &structs.QueryRequest{QueryOptions: structs.QueryOptions{Consistency: structs.Stale}}
-	return r.pool.Call(ctx, s.Addr, "Status.Leader", req, &reply) == nil && reply.LeaderID != ""
+	return r.pool.Call(ctx, s.Addr, "Status.Leader", req, reply)
 }
 
 // once tries one server and remembers how it went.
@@ -222,8 +229,7 @@ func (r *Router) once(method string, isRead bool, try func(Server) error) error 
 	if err == nil {
 		return nil
 	}
-	switch structs.KindOf(err) {
-	case structs.KindNoLeader, structs.KindUnavailable, structs.KindUnknownResult:
+	if unanswered(err) {
 		r.log.Debug("request failed", "method", method, "server", s.ID, "addr", s.Addr, "read", isRead, "error", err)
 		r.choice.failed(s, time.Now())
 	}
