@@ -227,6 +227,17 @@ func TestANodeOfTheLANWithTheNameOfAnEdgeAgentWaitsForIt(t *testing.T) {
 		default:
 		}
 	}
+	// A session of the newcomer would end with the edge agent, and outlive its own end.
+	session := func(n *agenttest.Node) error {
+		_, _, err := n.API.Session().Create(t.Context(), &api.SessionEntry{LockDelay: api.NoLockDelay}, nil)
+		return err
+	}
+	if err := session(lan); !errors.Is(err, api.ErrConflict) {
+		t.Errorf("a session of a node that is kept out: %v", err)
+	}
+	if err := session(edge); err != nil {
+		t.Errorf("a session of who has the name: %v", err)
+	}
 	if err := edge.Leave(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
@@ -234,6 +245,9 @@ func TestANodeOfTheLANWithTheNameOfAnEdgeAgentWaitsForIt(t *testing.T) {
 		n := nodeOf(t, c, "edge")
 		return n != nil && n.ID != own && n.Role == "client"
 	})
+	if err := session(lan); err != nil {
+		t.Errorf("a session of the newcomer: %v", err)
+	}
 	if log := lan.Log(t); !strings.Contains(log, "this node's name is taken") {
 		t.Errorf("the newcomer does not say why it was kept out:\n%s", log)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/debros/debros/agent/httpapi"
@@ -27,11 +28,20 @@ var _ httpapi.Backend = local{}
 
 // RPC implements httpapi.Cluster.
 func (l local) RPC(ctx context.Context, method string, req, reply any) error {
+	if r, ok := req.(*structs.SessionRequest); ok && l.ownNode(r) {
+		r.NodeID = l.a.node.ID()
+	}
 	err := l.a.cluster.RPC(ctx, method, req, reply)
 	if r, ok := req.(*structs.StreamRequest); ok && err == nil && l.a.kept != nil && (r.Op == structs.StreamCreate || r.Op == structs.StreamDelete) {
 		l.a.kept.forget(r.Namespace)
 	}
 	return err
+}
+
+// ownNode reports a session of this node, as far as the name says.
+func (l local) ownNode(r *structs.SessionRequest) bool {
+	cfg := l.a.Config()
+	return strings.EqualFold(r.Session.Node, cfg.NodeName) && (r.Datacenter == "" || r.Datacenter == cfg.Datacenter)
 }
 
 // Stream implements httpapi.Cluster.

@@ -26,7 +26,9 @@ func (s *service) sessionApply(ctx context.Context, c call, req *structs.Session
 	var err error
 	switch req.Op {
 	case structs.SessionCreate:
-		out.Session, err = newSession(c, req.Session)
+		if out.Session, err = newSession(c, req.Session); err == nil {
+			err = s.ownsName(req)
+		}
 	case structs.SessionDestroy:
 		out.Session, err = s.endingSession(c, req.Session.ID)
 	default:
@@ -42,6 +44,16 @@ func (s *service) sessionApply(ctx context.Context, c call, req *structs.Session
 	*rep = *r
 	rep.ID, rep.Index = out.Session.ID, index
 	return nil
+}
+
+// ownsName refuses a session of an agent whose name is another node's: it would end with that one, and live on without its own.
+func (s *service) ownsName(req *structs.SessionRequest) error {
+	_, row := s.b.State().NodeGet(nil, req.Session.Node)
+	if req.NodeID == "" || row == nil || row.ID == req.NodeID {
+		return nil
+	}
+	return structs.Errorf(structs.KindConflict, "the node name %q is that of another node, %s: a session would hang on that one", row.Name, row.ID).
+		WithHint("give this agent a node_name of its own; after a change of its node.key the name is its own again in a few seconds")
 }
 
 // newSession is the session as the caller wants it, checked, under an id of our choosing: the id

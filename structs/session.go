@@ -58,6 +58,9 @@ type SessionRequest struct {
 	WriteOptions
 	Op      SessionOp
 	Session Session
+	// NodeID is the agent that asks, for a session of its own name: that may be another node's, which keeps this one out. "" = not
+	// told. It is not in the command.
+	NodeID NodeID `codec:",omitempty"`
 	// Why ends in the log and in metrics: "api", "ttl", "node".
 	Why string `codec:",omitempty"`
 }
