@@ -143,9 +143,9 @@ func (b *Bus) validate(_ context.Context, from peer.ID, m *ps.Message) ps.Valida
 	return ps.ValidationAccept
 }
 
-// frameBytesMax is the length of a frame with the largest message.
+// frameBytesMax is the length of a frame with the largest message, or with as many as share one.
 func (b *Bus) frameBytesMax() int {
-	return b.cfg.MessageBytesMax + messageOverhead*structs.MessageHeadersMax + frameSlack + frameBytes
+	return b.cfg.MessageBytesMax + messageOverhead*structs.MessageHeadersMax + frameSlack + max(frameBytes, groupBytesFree)
 }
 
 // spawn runs f in a goroutine that Close waits for; false when it is closed.

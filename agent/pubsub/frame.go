@@ -38,6 +38,8 @@ const (
 	frameMessagesMax = 4096
 	// frameSlack is what a frame has beside its messages.
 	frameSlack = 1 << 10
+	// groupBytesFree is what the choices for groups may take of a frame beside the largest message: some hundred of them.
+	groupBytesFree = 64 << 10
 )
 
 const (

@@ -28,15 +28,30 @@ type chosen struct {
 	agent peer.ID
 }
 
-// messageOverhead is what a message takes beside its texts, in queues and frames.
-const messageOverhead = 64
+const (
+	// messageOverhead is what a message takes beside its texts, in queues and frames.
+	messageOverhead = 64
+	// chosenOverhead is what the choice for a group takes beside its texts: the lengths of four things in msgpack.
+	chosenOverhead = 8
+)
 
-func (m *message) size() int {
-	n := messageOverhead + m.Bytes()
+func (m *message) size() int { return messageOverhead + m.Bytes() + m.groupBytes() }
+
+func (m *message) groupBytes() (n int) {
 	for _, c := range m.groups {
-		n += len(c.group.pattern) + len(c.group.name) + len(c.agent)
+		n += chosenOverhead + len(c.group.pattern) + len(c.group.name) + len(c.agent)
 	}
 	return n
+}
+
+// fits says what is wrong with a message that no frame can carry to the members that were chosen for it.
+func (m *message) fits(bytesMax int) error {
+	if n := m.groupBytes(); n > groupBytesFree && m.Bytes()+n > bytesMax+groupBytesFree {
+		return structs.Errorf(structs.KindTooLarge, "the message has %d bytes and goes to %d groups, whose names take %d more; the limit is %d",
+			m.Bytes(), len(m.groups), n, bytesMax+groupBytesFree).
+			WithHint("fewer groups subscribe to a topic of its own, or a smaller message says where the large one is")
+	}
+	return nil
 }
 
 // check says what is wrong with a message that is to be published.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,4 +67,30 @@ func TestMessagesOfSeveralCarriersArePublishedAllOrNone(t *testing.T) {
 	}
 	full(-waitingBytesMax)
 	nothing(t, s)
+}
+
+// The publisher's agent writes into a message which agent's member of each group gets it.
+func TestAMessageForSoManyGroupsThatNobodyCouldTakeItIsRefused(t *testing.T) {
+	t.Parallel()
+	nodes := cluster(t, 2)
+	s := nodes[1].to(t, "a.*")
+	nodes[0].pub(t, "a.b", "1")
+	take(t, s, 1)
+	p := nodes[0].spaces["default"].presence
+	p.mu.Lock()
+	for i := range 3000 {
+		p.local[subKey{"a.>", fmt.Sprint("group", i)}]++
+	}
+	p.route()
+	p.mu.Unlock()
+	large := []*structs.Message{{Topic: "a.b", Data: []byte("small")}, {Topic: "a.b", Data: make([]byte, 1<<20-10)}}
+	err := nodes[0].Publish(t.Context(), "default", large)
+	if e := structs.AsError(err); e == nil || e.Kind != structs.KindTooLarge || !strings.Contains(e.Message, "3000 groups") {
+		t.Errorf("1 MiB for 3,000 groups: %v", err)
+	}
+	// Groups alone do not make a message too large: this one has more for them than a frame of many messages has.
+	nodes[0].pub(t, "a.b", "2")
+	if got := texts(take(t, s, 1)); !slices.Equal(got, []string{"2"}) {
+		t.Errorf("%v", got)
+	}
 }

@@ -192,6 +192,11 @@ func (s *space) publish(ctx context.Context, list []*message) error {
 		return err
 	}
 	s.presence.choose(list)
+	for _, m := range list {
+		if err := m.fits(s.bus.cfg.MessageBytesMax); err != nil {
+			return err
+		}
+	}
 	now := time.Now()
 	by := map[*carrier][]*message{}
 	order := []*carrier{}
