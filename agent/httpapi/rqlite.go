@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"cmp"
 	"io"
 	"net/http"
 	"strconv"
@@ -49,7 +50,7 @@ func rqliteRoutes() []route {
 			method: "POST", pattern: p + "load", handle: dbLoad, basic: true, plain: true,
 			doc: "Run SQL text as sqlite3's .dump writes it, all of it or nothing; its BEGIN, COMMIT and PRAGMA foreign_keys are passed over. " +
 				"Or put a SQLite file in the place of the database, as /v1/sql/restore does.",
-			params: "`db=` the database", body: "the text, at most limits.sql_bytes_max, or the file", reply: "`{\"results\": []}`, or `{\"results\": [{\"error\"}]}` when nothing was loaded",
+			params: "`db=` the database", body: "the text, at most limits.sql_bytes_max, or the file", reply: "`{\"results\": [{\"last_insert_id\", \"rows_affected\"}]}` of the last statements that have them, `{\"results\": []}` for a file, or `{\"results\": [{\"error\"}]}` when nothing was loaded",
 		},
 	}
 }
@@ -68,7 +69,7 @@ func (c *call) db() (*dbCall, error) {
 		form: rqlite.Form{Associative: c.flag("associative"), BlobArray: c.flag("blob_array"), Timings: c.flag("timings")},
 	}
 	if c.r.Method == http.MethodGet {
-		d.statements = []structs.SQLStatement{{SQL: c.params.Get("q")}}
+		d.statements = []structs.SQLStatement{{SQL: rqlite.OfShell(c.params.Get("q"))}}
 		if d.statements[0].SQL == "" {
 			return nil, invalid("the parameter q with the statement is missing")
 		}
@@ -85,6 +86,7 @@ func (c *call) db() (*dbCall, error) {
 	kept := d.statements[:0]
 	for _, st := range d.statements {
 		if st.SQL != "" {
+			st.SQL = rqlite.OfShell(st.SQL)
 			kept = append(kept, st)
 		}
 	}
@@ -179,6 +181,20 @@ func (c *call) dbLoadFile(file *bufio.Reader) error {
 	return w.end(append(form.AppendTook([]byte(`{"results":[]`), time.Since(start)), '}'))
 }
 
+// loaded is the one result of SQL text that was loaded: SQLite keeps the last rowid and the last count until another statement sets them.
+func loaded(results []structs.SQLResult) *structs.SQLResult {
+	last := &results[len(results)-1]
+	if last.Err != nil {
+		return last
+	}
+	sum := &structs.SQLResult{}
+	for i := range results {
+		sum.LastInsertID = cmp.Or(results[i].LastInsertID, sum.LastInsertID)
+		sum.RowsAffected = cmp.Or(results[i].RowsAffected, sum.RowsAffected)
+	}
+	return sum
+}
+
 // dbLoad answers with the error that undid everything, if there was one.
 func dbLoad(c *call) error {
 	file := c.bufferedFile()
@@ -210,8 +226,6 @@ func dbLoad(c *call) error {
 	w := c.jsonWriter()
 	c.w.WriteHeader(http.StatusOK)
 	b := []byte(`{"results":[`)
-	if last := &rep.Results[len(rep.Results)-1]; last.Err != nil {
-		b = d.form.AppendWrite(b, last, time.Since(d.start))
-	}
+	b = d.form.AppendWrite(b, loaded(rep.Results), time.Since(d.start))
 	return w.end(append(d.form.AppendTook(append(b, ']'), time.Since(d.start)), '}'))
 }

@@ -17,7 +17,7 @@ func rqliteClusterRoutes() []route {
 	return []route{
 		{
 			method: "GET", pattern: "/status", handle: dbStatus, basic: true,
-			doc: "Describe the agent and its cluster as rqlite's clients read it.", reply: "`{\"store\": {\"leader\": {\"node_id\", \"addr\"}, \"node_id\", \"nodes\"}, \"node\", \"build\"}`",
+			doc: "Describe the agent and its cluster as rqlite's clients read it.", params: "`db=` the database of which `fk_constraints` says whether foreign keys are enforced", reply: "`{\"store\": {\"leader\": {\"node_id\", \"addr\"}, \"node_id\", \"nodes\", \"sqlite3\": {\"fk_constraints\"}}, \"node\", \"build\"}`",
 		},
 		{
 			method: "GET", pattern: "/nodes", handle: dbNodes, basic: true,
@@ -141,11 +141,15 @@ func dbStatus(c *call) error {
 			NodeID structs.NodeID `json:"node_id"`
 			Addr   string         `json:"addr"`
 		} `json:"leader"`
-		Ready bool     `json:"ready"`
-		Nodes []dbNode `json:"nodes"`
+		Ready   bool     `json:"ready"`
+		Nodes   []dbNode `json:"nodes"`
+		SQLite3 struct {
+			FKConstraints string `json:"fk_constraints"`
+		} `json:"sqlite3"`
 	}
 	self := c.h.b.Self().Config
 	st := store{NodeID: self.NodeID, Nodes: nodes}
+	st.SQLite3.FKConstraints = c.dbForeignKeys()
 	if leader := leaderAmong(nodes); leader != nil {
 		st.Leader.NodeID, st.Leader.Addr, st.Ready = leader.ID, leader.Addr, true
 	}
@@ -154,6 +158,20 @@ func dbStatus(c *call) error {
 		"node":  map[string]string{"name": self.NodeName, "datacenter": self.Datacenter},
 		"build": map[string]string{"version": self.Version, "commit": self.Revision},
 	})
+}
+
+// dbForeignKeys says whether the database enforces foreign keys, as rqlite's shell asks before it restores a dump. A database that cannot be
+// asked for, or is not there, enforces nothing that this caller would meet.
+func (c *call) dbForeignKeys() string {
+	req := structs.SQLDatabaseListRequest{
+		QueryOptions: structs.QueryOptions{Token: c.token, Namespace: c.ns, Consistency: structs.Stale},
+		Name:         cmp.Or(c.params.Get("db"), structs.DefaultDatabase),
+	}
+	var rep structs.SQLDatabaseListReply
+	if err := c.rpc("SQL.Databases", &req, &rep); err == nil && len(rep.Databases) == 1 && rep.Databases[0].ForeignKeys {
+		return "enabled"
+	}
+	return "disabled"
 }
 
 func dbReady(c *call) error {

@@ -180,12 +180,14 @@ INSERT INTO sqlite_sequence VALUES('t',41);
 COMMIT;
 `
 	plain, octets := []string{"Content-Type", "text/plain"}, []string{"Content-Type", "application/octet-stream"}
-	if r := s.want(200, "", "POST", "/db/load", dump, plain...); r.body != `{"results":[]}` || r.header.Get("X-Debros-Index") == "" {
+	if r := s.want(200, "", "POST", "/db/load", dump, plain...); r.body != `{"results":[{"last_insert_id":1,"rows_affected":1}]}` || r.header.Get("X-Debros-Index") == "" {
 		t.Errorf("%v %s", r.header, r.body)
 	}
 	s.db(`[{"last_insert_id":42,"rows_affected":1}]`, "POST", "/db/execute", `["insert into t (n) values ('c')"]`)
 	s.db(`[{"columns":["n"],"types":["integer"],"values":[[2]]}]`, "POST", "/db/query", `["select count(*) as n from log"]`)
 
+	s.db(`[{}]`, "POST", "/db/load", "create table u (x)")
+	s.db(`[{"last_insert_id":2,"rows_affected":2}]`, "POST", "/db/load", "insert into u values (1), (2); drop table u; PRAGMA foreign_keys=OFF;")
 	s.db(`[{"error":"table t already exists"}]`, "POST", "/db/load", "insert into log values (1); create table t (x); insert into log values (2);")
 	s.db(`[{"error":"near \"insrt\": syntax error"}]`, "POST", "/db/load", "BEGIN; insert into log values (1); insrt into t; COMMIT;")
 	s.db(`[{"columns":["n"],"types":["integer"],"values":[[2]]}]`, "POST", "/db/query", `["select count(*) as n from log"]`)
@@ -204,6 +206,21 @@ COMMIT;
 	s.want(400, "form", "POST", "/db/execute", `["drop table t"]`, plain...)
 }
 
+// The statements are those of rqlite's shell, old and new, for .tables, .indexes and .schema.
+func TestRqliteShellDoesNotSeeOurTables(t *testing.T) {
+	s := start(t, Config{})
+	s.db(`[{},{}]`, "POST", "/db/execute", `["create table t (a)", "create index i on t (a)"]`)
+	for _, path := range []string{"/db/query", "/db/request"} {
+		for _, quote := range []string{`\"`, `'`} {
+			s.db(`[{"columns":["name"],"types":["text"],"values":[["t"]]}]`, "POST", path, `["SELECT name FROM sqlite_master WHERE type=`+quote+`table`+quote+`"]`)
+			s.db(`[{"columns":["sql"],"types":["text"],"values":[["CREATE INDEX i on t (a)"]]}]`, "POST", path, `["SELECT sql FROM sqlite_master WHERE type=`+quote+`index`+quote+`"]`)
+		}
+		s.db(`[{"columns":["sql"],"types":["text"],"values":[["CREATE TABLE t (a)"],["CREATE INDEX i on t (a)"]]}]`, "POST", path, `["SELECT sql FROM sqlite_master"]`)
+		s.want(200, `"values":[["t"]]`, "GET", "/db/query?q=SELECT+name+FROM+sqlite_master+WHERE+type=%22table%22", "")
+		s.want(200, "_debros_meta", "POST", path, `["select name from sqlite_master"]`) // any other statement is run as it is
+	}
+}
+
 func TestRqliteClusterRoutes(t *testing.T) {
 	s := start(t, Config{})
 	const node = `{"id":"12D3KooWtest","api_addr":"http://10.0.0.1:5001","addr":"10.0.0.1:7001","version":"1.0.0","voter":true,"reachable":true,"leader":true}`
@@ -211,6 +228,12 @@ func TestRqliteClusterRoutes(t *testing.T) {
 	s.wantJSON(200, `{"nodes":[`+node+`]}`, "GET", "/nodes?ver=2&nonvoters", "")
 	s.wantJSON(200, node, "GET", "/leader", "")
 	s.want(200, `"leader":{"node_id":"12D3KooWtest","addr":"10.0.0.1:7001"}`, "GET", "/status", "")
+	s.want(200, `"sqlite3":{"fk_constraints":"disabled"}`, "GET", "/status", "")
+	s.db(`[{}]`, "POST", "/db/execute", `["create table t (a)"]`)
+	file := s.want(200, "", "GET", "/v1/sql/backup", "").body
+	s.want(200, "", "POST", "/v1/sql/restore?db=strict&foreign_keys", file, "Content-Type", "application/vnd.sqlite3")
+	s.want(200, `"sqlite3":{"fk_constraints":"enabled"}`, "GET", "/status?db=strict", "")
+	s.want(200, `"sqlite3":{"fk_constraints":"disabled"}`, "GET", "/status?db=none", "")
 	s.want(200, "[+]node ok\n[+]leader ok\n[+]store ok\n", "GET", "/readyz", "")
 	s.want(200, "[+]store ok\n[+]sync ok\n", "GET", "/readyz?sync", "")
 	s.want(200, "[+]node ok\n[+]sync ok\n", "GET", "/readyz?noleader&sync&timeout=5s", "")
