@@ -56,13 +56,15 @@ func (c *carrier) idle() {
 
 // publish gives a frame of this agent to its own subscriptions and to the mesh.
 func (c *carrier) publish(f *frame) {
-	c.mu.Lock()
-	in := c.joined
-	c.mu.Unlock()
-	switch {
-	case in != nil:
-		in.take(f) // which keeps it in its turn
-	case f.messages[0].Retain:
+	in := c.inbox()
+	for in != nil && !in.take(f) { // which keeps a last value in its turn
+		next := c.inbox()
+		if next == in { // the bus is closed
+			break
+		}
+		in = next // it was left meanwhile, and perhaps joined anew
+	}
+	if in == nil && f.messages[0].Retain {
 		c.retained.keep(f.messages[0])
 	}
 	c.flood(f)

@@ -86,11 +86,13 @@ func (in *inbox) feed() {
 	}
 }
 
-// take hands a frame to the goroutine.
-func (in *inbox) take(f *frame) {
+// take hands a frame to the goroutine; false when that may have ended without it.
+func (in *inbox) take(f *frame) bool {
 	select {
 	case in.frames <- f:
+		return in.ctx.Err() == nil // run, which ends later than this, takes it first
 	case <-in.ctx.Done():
+		return false
 	}
 }
 
@@ -119,6 +121,19 @@ func (in *inbox) run() {
 		case <-in.timer.C:
 			in.look()
 		case <-in.ctx.Done():
+			in.drain()
+			return
+		}
+	}
+}
+
+// drain receives what take has handed over before the end: nobody subscribes any more, but last values are kept.
+func (in *inbox) drain() {
+	for {
+		select {
+		case f := <-in.frames:
+			in.receive(f)
+		default:
 			return
 		}
 	}

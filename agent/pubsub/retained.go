@@ -82,13 +82,21 @@ func (r *retained) room(list []*message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	topics, bytes := len(r.values), r.bytes
+	sizes := map[string]int{} // of the topics' values as the list goes on
 	for _, m := range list {
-		if m.Retain && len(m.Data) > 0 {
-			if r.values[m.Topic] == nil {
-				topics++
-			}
-			bytes += m.size() + frameSlack
+		if !m.Retain || len(m.Data) == 0 {
+			continue
 		}
+		size, seen := sizes[m.Topic]
+		switch old := r.values[m.Topic]; {
+		case seen:
+		case old != nil:
+			size = len(old.frame.raw)
+		default:
+			topics++
+		}
+		sizes[m.Topic] = m.size() + frameSlack
+		bytes += sizes[m.Topic] - size
 	}
 	if topics > r.topicsMax || bytes > r.bytesMax {
 		return structs.Errorf(structs.KindTooLarge, "no room for another last value: %d topics of a carrier have one, of %d bytes in all", len(r.values), r.bytes).
