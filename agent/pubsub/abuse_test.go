@@ -165,7 +165,7 @@ func TestNamespacesInUseAreBounded(t *testing.T) {
 		eventually(t, "everything is sent", func() bool { return settled(ns) })
 	}
 	n.tidy(later)
-	if _, err := n.acquire("n1"); err != nil || n.spaces["n1"].carrierOf("a").outbox.sent() != 2 {
+	if _, err := n.acquire(t.Context(), "n1"); err != nil || n.spaces["n1"].carrierOf("a").outbox.sent() != 2 {
 		t.Errorf("a namespace with a last value was forgotten: %v", err)
 	}
 	if n.spaces["n0"] != nil {
@@ -211,4 +211,60 @@ func FuzzQuestion(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		_ = n.answer(pipe{bytes.NewReader(data), io.Discard})
 	})
+}
+
+// A namespace is idle, takes its leave, and is used again just then.
+func TestASubscriptionThatBeginsWhileItsNamespaceIsLeftIsKnown(t *testing.T) {
+	n := startNode(t, newKey(t), 1)
+	n.to(t, "a").Close()
+	p := n.spaces["default"].presence
+	p.telling.Lock() // taking leave takes a while
+	p.mu.Lock()
+	p.local[subKey{"mark", ""}] = 1
+	p.mu.Unlock()
+	left, begun := make(chan struct{}), make(chan *Subscription, 1)
+	go func() { n.tidy(time.Now().Add(2 * idleSpace)); close(left) }()
+	eventually(t, "it is being left", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.local) == 0
+	})
+	go func() {
+		s, err := n.Subscribe(t.Context(), "default", structs.SubscribeOptions{Patterns: []string{"b"}})
+		if err != nil {
+			t.Error(err)
+		}
+		begun <- s
+	}()
+	var s *Subscription
+	select {
+	case s = <-begun:
+	case <-time.After(200 * time.Millisecond): // it waits
+	}
+	p.telling.Unlock()
+	<-left
+	if s == nil {
+		s = <-begun
+	}
+	if list := p.list("b"); !p.entered() || len(list) != 1 {
+		t.Errorf("it takes part: %v; who subscribes: %v", p.entered(), list)
+	}
+	s.Close()
+}
+
+// An agent stops while a subscription begins.
+func TestASubscriptionThatBeginsWhileItsAgentStopsEnds(t *testing.T) {
+	n := startNode(t, newKey(t), 1)
+	n.to(t, "a")
+	for range 8 {
+		go func() {
+			for {
+				if _, err := n.Subscribe(context.Background(), "default", structs.SubscribeOptions{Patterns: []string{">"}}); err != nil {
+					return
+				}
+			}
+		}()
+	}
+	eventually(t, "some have begun", func() bool { return n.Stats()[0].Subscriptions > 8 })
+	n.Close()
 }

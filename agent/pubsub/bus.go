@@ -187,11 +187,25 @@ func (b *Bus) shutdown() {
 	b.wg.Wait()
 }
 
-// acquire gives the namespace's space, to be released after use.
-func (b *Bus) acquire(ns structs.Namespace) (*space, error) {
+// acquire gives the namespace's space, to be released after use. One that is taking its leave does so first: others would hear of it
+// after they have heard of the new user.
+func (b *Bus) acquire(ctx context.Context, ns structs.Namespace) (*space, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.spaces[ns]
+	for s != nil && s.leaving != nil {
+		left := s.leaving
+		b.mu.Unlock()
+		select {
+		case <-left:
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s = b.spaces[ns]
+	}
 	switch {
 	case b.ctx.Err() != nil:
 		return nil, errClosed()
@@ -225,6 +239,7 @@ func (b *Bus) tidy(now time.Time) {
 		switch requesting := s.requests.open(); {
 		case now.Sub(s.used) <= idleSpace || s.users > 1 || s.users == 1 && !requesting:
 		case requesting || s.presence.entered():
+			s.leaving = make(chan struct{})
 			idle = append(idle, s)
 		case s.rests():
 			b.numbers[ns] = s.numbers()
@@ -235,6 +250,10 @@ func (b *Bus) tidy(now time.Time) {
 	for _, s := range idle {
 		s.requests.close()
 		s.presence.leave()
+		b.mu.Lock()
+		close(s.leaving)
+		s.leaving = nil
+		b.mu.Unlock()
 	}
 }
 

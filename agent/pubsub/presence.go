@@ -1,9 +1,7 @@
 package pubsub
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +19,8 @@ const (
 	// presenceInterval is how often an agent says it again, and presenceTimeout how long it is believed.
 	presenceInterval = 15 * time.Second
 	presenceTimeout  = 75 * time.Second
-	// presenceMax bounds the patterns that an agent tells of; what comes beyond them is delivered, but not shown to others.
+	// presenceMax bounds the patterns that an agent tells of, beside what a frame can carry; what comes beyond them is delivered, but not
+	// shown to others.
 	presenceMax = 8192
 	// presenceBytesMax bounds what all agents tell, in a namespace.
 	presenceBytesMax = 64 << 20
@@ -127,9 +126,16 @@ func (p *presence) leave() {
 	}
 }
 
-// add notes a subscription. One of a group is known to the agents that are connected when add returns, since they choose who gets a message.
-func (p *presence) add(ctx context.Context, s *Subscription) error {
+// add notes a subscription. One of a group is known to the agents that are connected when add returns, since they choose who gets a message;
+// it is refused when they cannot be told. added says that it is to be dropped.
+func (p *presence) add(ctx context.Context, s *Subscription) (added bool, err error) {
 	p.mu.Lock()
+	if s.opts.Group != "" {
+		if err := p.roomForGroup(s); err != nil {
+			p.mu.Unlock()
+			return false, err
+		}
+	}
 	for _, pattern := range s.opts.Patterns {
 		k := subKey{pattern, s.opts.Group}
 		if p.local[k]++; p.local[k] == 1 {
@@ -147,11 +153,11 @@ func (p *presence) add(ctx context.Context, s *Subscription) error {
 	p.soon()
 	p.mu.Unlock()
 	if s.opts.Group == "" {
-		return nil
+		return true, nil
 	}
 	m, err := p.tell(ctx)
 	if err != nil {
-		return err
+		return true, err
 	}
 	var wg sync.WaitGroup
 	for _, o := range p.space.bus.peers() {
@@ -163,7 +169,7 @@ func (p *presence) add(ctx context.Context, s *Subscription) error {
 		})
 	}
 	wg.Wait()
-	return ctx.Err()
+	return true, ctx.Err()
 }
 
 func (p *presence) drop(s *Subscription) {
@@ -179,60 +185,6 @@ func (p *presence) drop(s *Subscription) {
 	}
 	p.route()
 	p.soon()
-}
-
-// soon has others told. p.mu is held.
-func (p *presence) soon() {
-	if p.dirty || p.space.bus.ctx.Err() != nil {
-		return
-	}
-	p.dirty = true
-	time.AfterFunc(presenceDelay, func() {
-		p.mu.Lock()
-		due := p.dirty
-		p.mu.Unlock()
-		if due {
-			p.space.bus.spawn(func() { _, _ = p.tell(p.space.bus.ctx) })
-		}
-	})
-}
-
-// tell publishes what is subscribed here, and returns when it was handed to the mesh.
-func (p *presence) tell(ctx context.Context) (*message, error) {
-	p.telling.Lock()
-	p.mu.Lock()
-	p.dirty, p.told = false, time.Now()
-	state := presenceState{}
-	for k, n := range p.local {
-		state.Subs = append(state.Subs, presenceSub{k.pattern, k.group, n})
-	}
-	p.mu.Unlock() // the outbox may wait, for a carrier that waits for p.mu
-	// Groups first: whether a message reaches them depends on it.
-	slices.SortFunc(state.Subs, func(a, b presenceSub) int {
-		return cmp.Or(-cmp.Compare(a.Group, b.Group), cmp.Compare(a.Pattern, b.Pattern))
-	})
-	state.Subs = state.Subs[:min(len(state.Subs), presenceMax)]
-	m := &message{sent: make(chan struct{})}
-	m.Topic, m.Time, m.Retain = PresenceTopic+"."+string(p.space.bus.node), time.Now(), true
-	var err error
-	if len(state.Subs) > 0 {
-		m.Data, err = structs.Encode(&state)
-	}
-	if err == nil {
-		err = p.carrier.outbox.put(ctx, []*message{m})
-	}
-	p.telling.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-m.sent:
-		return m, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-p.space.bus.ctx.Done():
-		return nil, errClosed()
-	}
 }
 
 // take notes what another agent tells.

@@ -44,7 +44,7 @@ func (b *Bus) Request(ctx context.Context, ns structs.Namespace, m *structs.Mess
 	if err := check(m, b.cfg.MessageBytesMax); err != nil {
 		return nil, err
 	}
-	s, err := b.acquire(ns)
+	s, err := b.acquire(ctx, ns)
 	if err != nil {
 		return nil, err
 	}

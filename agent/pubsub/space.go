@@ -31,8 +31,10 @@ type space struct {
 	counts   counts
 	topics   *topicStats
 
-	users int       // under bus.mu, as used
-	used  time.Time // when there was a user last
+	// The following are under bus.mu.
+	users   int
+	used    time.Time     // when there was a user last
+	leaving chan struct{} // closed when it has taken its leave of others; nil = it does not
 
 	mu   sync.Mutex // protects the following
 	subs map[*Subscription]struct{}
@@ -105,7 +107,7 @@ func (b *Bus) Subscribe(ctx context.Context, ns structs.Namespace, opts structs.
 	if err := checkOptions(&opts); err != nil {
 		return nil, err
 	}
-	s, err := b.acquire(ns)
+	s, err := b.acquire(ctx, ns)
 	if err != nil {
 		return nil, err
 	}
@@ -118,20 +120,18 @@ func (s *space) subscribe(ctx context.Context, opts structs.SubscribeOptions) (*
 	if sub.max == 0 {
 		sub.max = queueMessagesDefault
 	}
-	s.mu.Lock()
-	s.subs[sub] = struct{}{}
-	s.mu.Unlock()
-	var undo []func()
+	undo := &undo{}
 	sub.close = sync.OnceFunc(func() {
-		for i := len(undo) - 1; i >= 0; i-- {
-			undo[i]()
-		}
+		undo.run()
 		s.mu.Lock()
 		delete(s.subs, sub)
 		s.mu.Unlock()
 		s.bus.release(s)
 		sub.end()
 	})
+	s.mu.Lock()
+	s.subs[sub] = struct{}{} // from here on the bus may close it
+	s.mu.Unlock()
 	if !opts.Quiet {
 		if err := s.presence.enter(ctx); err != nil {
 			sub.close()
@@ -145,7 +145,7 @@ func (s *space) subscribe(ctx context.Context, opts structs.SubscribeOptions) (*
 			return nil, err
 		}
 		in.do(func() { in.add(sub, patterns) })
-		undo = append(undo, func() {
+		undo.add(func() {
 			in.do(func() { in.index.remove(sub, patterns) })
 			c.leave()
 		})
@@ -153,8 +153,11 @@ func (s *space) subscribe(ctx context.Context, opts structs.SubscribeOptions) (*
 	if opts.Quiet {
 		return sub, nil
 	}
-	undo = append(undo, func() { s.presence.drop(sub) })
-	if err := s.presence.add(ctx, sub); err != nil {
+	added, err := s.presence.add(ctx, sub)
+	if added {
+		undo.add(func() { s.presence.drop(sub) })
+	}
+	if err != nil {
 		sub.close()
 		return nil, err
 	}
@@ -168,7 +171,7 @@ func (b *Bus) Publish(ctx context.Context, ns structs.Namespace, list []*structs
 			return err
 		}
 	}
-	s, err := b.acquire(ns)
+	s, err := b.acquire(ctx, ns)
 	if err != nil {
 		return err
 	}

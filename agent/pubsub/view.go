@@ -52,7 +52,7 @@ func (b *Bus) Topics(ctx context.Context, ns structs.Namespace) ([]structs.Topic
 
 // Subscribers are those of a namespace in the whole cluster; with a topic, those who would get a message of it.
 func (b *Bus) Subscribers(ctx context.Context, ns structs.Namespace, topic string) ([]structs.Subscriber, error) {
-	s, err := b.acquire(ns)
+	s, err := b.acquire(ctx, ns)
 	if err != nil {
 		return nil, err
 	}
