@@ -9,14 +9,8 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// Limits are constants: a statement that one replica accepts must not fail on another.
 const (
-	valueBytesMax = 4 << 20 // of one text, blob or row
-	sqlBytesMax   = 1 << 20 // of one statement
-	paramsMax     = 32766
-	likeBytesMax  = 256 // of a pattern: matching takes time in proportion to it
-	cachedMax     = 128 // statements kept compiled by a connection
-
+	cachedMax     = 128  // statements kept compiled by a connection
 	progressSteps = 1000 // virtual machine steps between two looks at the budget or the caller's context
 )
 
@@ -68,14 +62,14 @@ func (c *conn) configure(o Options) error {
 	for _, l := range []struct{ id, value int32 }{
 		{lib.SQLITE_LIMIT_LENGTH, valueBytesMax},
 		{lib.SQLITE_LIMIT_SQL_LENGTH, sqlBytesMax},
-		{lib.SQLITE_LIMIT_COLUMN, 2000},
-		{lib.SQLITE_LIMIT_EXPR_DEPTH, 1000},
-		{lib.SQLITE_LIMIT_COMPOUND_SELECT, 500},
-		{lib.SQLITE_LIMIT_FUNCTION_ARG, 127},
+		{lib.SQLITE_LIMIT_COLUMN, columnsMax},
+		{lib.SQLITE_LIMIT_EXPR_DEPTH, depthMax},
+		{lib.SQLITE_LIMIT_COMPOUND_SELECT, compoundMax},
+		{lib.SQLITE_LIMIT_FUNCTION_ARG, functionArgsMax},
 		{lib.SQLITE_LIMIT_ATTACHED, 0},
 		{lib.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, likeBytesMax},
 		{lib.SQLITE_LIMIT_VARIABLE_NUMBER, paramsMax},
-		{lib.SQLITE_LIMIT_TRIGGER_DEPTH, 100},
+		{lib.SQLITE_LIMIT_TRIGGER_DEPTH, triggersMax},
 		{lib.SQLITE_LIMIT_WORKER_THREADS, 0},
 	} {
 		c.Limit(l.id, l.value)

@@ -39,7 +39,11 @@ func refusalOf(err error) *structs.Error {
 	default:
 		return nil
 	}
-	return structs.Errorf(kind, "%s", e.Message)
+	refusal := structs.Errorf(kind, "%s", e.Message)
+	if hint := limitHint(e.Message); hint != "" && e.Primary() == lib.SQLITE_ERROR { // the words of a RAISE are a constraint's
+		return refusal.WithHint("%s", hint)
+	}
+	return refusal
 }
 
 // refusalOf is what the sender is told of err, nil when it speaks of this machine. A full disk is this machine's; but where no write
