@@ -252,19 +252,35 @@ func TestASubscriptionThatBeginsWhileItsNamespaceIsLeftIsKnown(t *testing.T) {
 	s.Close()
 }
 
-// An agent stops while a subscription begins.
-func TestASubscriptionThatBeginsWhileItsAgentStopsEnds(t *testing.T) {
+// The bus closes a subscription that is not complete yet.
+func TestASubscriptionThatBeginsWhileItIsClosedLeavesNothingBehind(t *testing.T) {
 	n := startNode(t, newKey(t), 1)
-	n.to(t, "a")
-	for range 8 {
-		go func() {
-			for {
-				if _, err := n.Subscribe(context.Background(), "default", structs.SubscribeOptions{Patterns: []string{">"}}); err != nil {
-					return
-				}
-			}
-		}()
+	n.to(t, "b").Close()
+	sp := n.spaces["default"]
+	sp.presence.telling.Lock() // a member of a group begins with telling others
+	begun := make(chan struct{})
+	go func() {
+		defer close(begun)
+		_, _ = n.Subscribe(t.Context(), "default", structs.SubscribeOptions{Patterns: []string{">"}, Group: "g"})
+	}()
+	subs := func() (out []*Subscription) {
+		sp.mu.Lock()
+		defer sp.mu.Unlock()
+		for s := range sp.subs {
+			out = append(out, s)
+		}
+		return out
 	}
-	eventually(t, "some have begun", func() bool { return n.Stats()[0].Subscriptions > 8 })
-	n.Close()
+	eventually(t, "it has begun", func() bool { return len(subs()) == 1 })
+	subs()[0].Close()
+	sp.presence.telling.Unlock()
+	<-begun
+	if list := sp.presence.list(""); len(list) != 0 {
+		t.Errorf("who subscribes: %v", list)
+	}
+	for i, c := range sp.carriers[:carriersMax] {
+		if c.inbox() != nil {
+			t.Errorf("carrier %d is not left", i)
+		}
+	}
 }
