@@ -284,3 +284,24 @@ func TestASubscriptionThatBeginsWhileItIsClosedLeavesNothingBehind(t *testing.T)
 		}
 	}
 }
+
+// Peer ids cost a dishonest member nothing: publishers have so many places, and who finds none is not lost in silence.
+func TestMessagesOfAPublisherWithoutAPlaceAreAGap(t *testing.T) {
+	nodes := cluster(t, 2)
+	s := nodes[1].to(t, "a")
+	in := nodes[1].spaces["default"].carrierOf("a").inbox()
+	in.do(func() {
+		delete(in.tracks, nodes[0].self)
+		for i := range tracksMax {
+			id := peer.ID(fmt.Sprint(i))
+			in.tracks[id] = &track{publisher: id, epoch: 1, next: 1, held: &in.held}
+		}
+	})
+	nodes[0].pub(t, "a", "1", "2")
+	if got := texts(take(t, s, 1)); !slices.Equal(got, []string{"gap 1-2"}) {
+		t.Errorf("%v", got)
+	}
+	if st := nodes[1].Stats()[0]; st.Refused < 1 || st.Gaps < 1 {
+		t.Errorf("%d refused, %d gaps", st.Refused, st.Gaps)
+	}
+}

@@ -154,7 +154,7 @@ func (in *inbox) receive(f *frame) {
 		}
 		return
 	case t == nil && len(in.tracks) >= tracksMax:
-		in.c.space.counts.refused.Add(1)
+		in.refuse(f)
 		return
 	case t == nil:
 		t = newTrack(f, &in.held)

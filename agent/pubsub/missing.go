@@ -18,12 +18,26 @@ func (in *inbox) giveUp(t *track) bool {
 	if t.begin {
 		g.From, g.To = 0, 0 // some of it may have been sent after this began, nobody can say
 	}
-	in.c.space.counts.gaps.Add(1)
-	in.c.space.meter("gaps", 1)
 	in.c.bus.log.Warn("messages are lost", "carrier", in.c.wire, "publisher", t.publisher, "from", from, "to", to)
-	in.index.tell(structs.MessageItem{Gap: g})
+	in.lost(g)
 	in.deliver(t.skip())
 	return true
+}
+
+// lost tells subscriptions of a gap.
+func (in *inbox) lost(g *structs.MessageGap) {
+	in.c.space.counts.gaps.Add(1)
+	in.c.space.meter("gaps", 1)
+	in.index.tell(structs.MessageItem{Gap: g})
+}
+
+// refuse does without a frame of a publisher for whom there is no place. Its messages are lost here, which subscriptions are told.
+func (in *inbox) refuse(f *frame) {
+	in.c.space.counts.refused.Add(1)
+	count("refused", 1)
+	if len(f.messages) > 0 {
+		in.lost(&structs.MessageGap{Publisher: structs.NodeID(f.publisher.String()), Epoch: f.epoch, From: f.first, To: f.last()})
+	}
 }
 
 // watch has look called when something of a track is to be asked for.
