@@ -62,7 +62,7 @@ deny 0-65535 0.0.0.0/0 0-65535
 }
 
 // TestAnAgentBehindARouterThatOpensPortsIsDialledFromOutside: it asks its router for a port, tells the address at which others reach it, and a
-// host of the public segment gets through to it there. NAT-PMP alone is not tested: libp2p asks this gateway nothing.
+// host of the public segment gets through to it there. NAT-PMP is not tested: agent/overlay/DESIGN.md says why it does not work.
 func TestAnAgentBehindARouterThatOpensPortsIsDialledFromOutside(t *testing.T) {
 	needNamespaces(t)
 	if _, err := exec.LookPath("miniupnpd"); err != nil {
