@@ -31,7 +31,7 @@ func Install(path string, r io.Reader) (err error) {
 	if _, err := io.Copy(f, r); err != nil {
 		return fmt.Errorf("install database %s: %w", path, err)
 	}
-	if err := examine(f.Name()); err != nil {
+	if err := examine(f.Name(), false); err != nil {
 		return err
 	}
 	// The old file's log must not meet the new file, nor the old file be without its log.
@@ -65,8 +65,9 @@ func unsound(format string, args ...any) *structs.Error {
 // lenient reads every schema that a database may have.
 var lenient = Options{DoubleQuotedStrings: true}
 
-// examine checks a database file from outside.
-func examine(path string) error {
+// examine checks a database file from outside. virtual: what virtual tables say of themselves counts too. It must not where a replica
+// is copied, for SQL can bring them at odds with themselves, the same on every replica.
+func examine(path string, virtual bool) error {
 	sqlite.UTC()
 	header := make([]byte, 100)
 	f, err := os.Open(path)
@@ -93,6 +94,11 @@ func examine(path string) error {
 	// Whether rows agree with indexes, CHECK and NOT NULL is not asked: SQL can make them disagree (a value of a JSON function is
 	// JSON when it is inserted, but text when it is read again), the same on every replica, which must not keep
 	// a replica from being copied. What is wrong with the pages is reported before what is wrong with rows.
+	if !virtual {
+		if err := c.DropModules(); err != nil {
+			return examined(err)
+		}
+	}
 	if err := c.Exec("PRAGMA cell_size_check=1; PRAGMA trusted_schema=0; PRAGMA ignore_check_constraints=1"); err != nil {
 		return examined(err)
 	}

@@ -71,7 +71,7 @@ func examineForeign(ctx context.Context, path string) error {
 			return fmt.Errorf("examine database: %w", err)
 		}
 	}
-	if err := examine(path); err != nil {
+	if err := examine(path, true); err != nil {
 		return err
 	}
 	c, err := openConn(path, "", false, lenient)

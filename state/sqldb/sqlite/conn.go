@@ -145,6 +145,9 @@ func (c *Conn) free() {
 	*c = Conn{}
 }
 
+// DropModules forgets the kinds of virtual tables: such tables are then not connected, nor checked.
+func (c *Conn) DropModules() error { return c.check(lib.Xsqlite3_drop_modules(c.tls, c.db, 0)) }
+
 // Exec runs trusted statements that give no rows one cares for.
 func (c *Conn) Exec(sql string) error {
 	for sql != "" {
