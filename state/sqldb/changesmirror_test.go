@@ -33,7 +33,7 @@ func (m *mirror) read() map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for line := range strings.SplitSeq(m.of.query(`SELECT t.name, t.wr, group_concat('"' || x.name || '"', ', ' ORDER BY cid), group_concat('"' || x.name || '"', ', ' ORDER BY pk) FILTER (WHERE pk)
 		FROM pragma_table_list t JOIN pragma_table_xinfo(t.name) x
-		WHERE t.schema = 'main' AND (t.type = 'table' OR t.name = 'ft') AND x.hidden IN (0, 3) AND t.name NOT LIKE '\_debros%' ESCAPE '\' AND t.name NOT LIKE 'sqlite%' GROUP BY t.name`), "\n") {
+		WHERE t.schema = 'main' AND (t.type = 'table' OR t.name IN (SELECT name FROM sqlite_schema WHERE name = 'ft' AND sql NOT LIKE '%content%')) AND x.hidden IN (0, 3) AND t.name NOT LIKE '\_debros%' ESCAPE '\' AND t.name NOT LIKE 'sqlite%' GROUP BY t.name`), "\n") {
 		f := strings.Split(line, "|")
 		if len(f) != 4 {
 			continue

@@ -270,11 +270,14 @@ func (w *writer) load() (err error) {
 	}
 	for _, name := range tables {
 		s, _, err := w.Prepare(`SELECT 1 FROM main."` + strings.ReplaceAll(name, `"`, `""`) + `"`)
+		if s != nil {
+			// FTS5 learns the number of its settings when it looks into its index, and writes it down at 'rebuild' and
+			// 'delete-all' without a look.
+			_, err = s.Step()
+			s.Finalize()
+		}
 		if err != nil && refusalOf(err) == nil { // one that cannot be connected is refused where it is used
 			return err
-		}
-		if s != nil {
-			s.Finalize()
 		}
 	}
 	return nil

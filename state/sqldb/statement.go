@@ -72,9 +72,12 @@ func (tx *Tx) statement(x *run, i int, res *structs.SQLResult) (isLost bool, err
 			w.capture.cut(before)
 			return false, w.undo("statement")
 		case savepoint:
-			return false, w.do("RELEASE statement")
+			err = w.do("RELEASE statement")
 		}
-		return false, nil
+		if err == nil && out.refusal != nil && w.virtual {
+			err = w.renew()
+		}
+		return false, err
 	}
 	if savepoint {
 		return false, w.do("RELEASE statement")

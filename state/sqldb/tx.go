@@ -184,7 +184,14 @@ func (w *writer) undo(savepoint string) error {
 	if err := w.do("RELEASE " + savepoint); err != nil {
 		return err
 	}
-	w.cache.clear() // the schema may be another one
+	return w.renew()
+}
+
+// renew follows on what was taken back: the schema may be another one, and virtual tables do not take back what they hold in
+// memory (FTS5 counts the changes of its settings).
+func (w *writer) renew() error {
+	w.changed = w.changed || w.virtual
+	w.cache.clear()
 	return w.load()
 }
 

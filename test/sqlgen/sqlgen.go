@@ -1,7 +1,8 @@
 // Package sqlgen draws random SQL for tests that compare replicas.
 //
-// Contract: a seed gives the same requests everywhere. The tables t0 to t3, log, ft and rt, the views v0 and v1, and their
-// columns are few, so that statements meet each other. Many fail, which must be the same on every replica too.
+// Contract: a seed gives the same requests everywhere. The tables t0 to t3, log, ft, fv, rt and gp, the views v0 and v1, and their
+// columns are few, so that statements meet each other. Many fail, which must be the same on every replica too. One seed
+// in three works with virtual tables for the most part.
 package sqlgen
 
 import (
@@ -12,12 +13,15 @@ import (
 
 // Generator draws the requests of one seed.
 type Generator struct {
-	rnd   *rand.Rand
-	names int // given out so far
+	rnd     *rand.Rand
+	names   int  // given out so far
+	virtual bool // most statements are about virtual tables
 }
 
 // New starts from a seed.
-func New(seed uint64) *Generator { return &Generator{rnd: rand.New(rand.NewPCG(seed, 1))} }
+func New(seed uint64) *Generator {
+	return &Generator{rnd: rand.New(rand.NewPCG(seed, 1)), virtual: seed%3 == 0}
+}
 
 // Statement is one of a request.
 type Statement struct {
@@ -146,6 +150,19 @@ func (g *Generator) rowChange() string {
 	return fmt.Sprintf("INSERT INTO %s (a, b) VALUES (1, 2); UPDATE %s SET c = %s; SELECT changes(); INSERT INTO nosuch VALUES (1)", t, g.table(), g.value())
 }
 
+func (g *Generator) statement() string {
+	if g.virtual && g.rnd.IntN(5) > 0 {
+		if g.rnd.IntN(6) == 0 {
+			return g.createVirtual()
+		}
+		return g.virtualChange()
+	}
+	if g.rnd.IntN(4) == 0 {
+		return g.schemaChange()
+	}
+	return g.rowChange()
+}
+
 // IntN is a number below n, for what a test chooses besides.
 func (g *Generator) IntN(n int) int { return g.rnd.IntN(n) }
 
@@ -153,11 +170,7 @@ func (g *Generator) IntN(n int) int { return g.rnd.IntN(n) }
 func (g *Generator) Request() Request {
 	r := Request{ID: fmt.Sprintf("%016x", g.rnd.Uint64()), Transaction: g.rnd.IntN(3) == 0}
 	for range 1 + g.rnd.IntN(5) {
-		sql := g.rowChange()
-		if g.rnd.IntN(4) == 0 {
-			sql = g.schemaChange()
-		}
-		r.Statements = append(r.Statements, Statement{SQL: sql})
+		r.Statements = append(r.Statements, Statement{SQL: g.statement()})
 	}
 	if g.rnd.IntN(4) == 0 {
 		r.Statements = append(r.Statements, Statement{SQL: "INSERT INTO " + g.table() + " (a, b, c) VALUES (?, ?, strftime(?))",
