@@ -45,6 +45,9 @@ func TestRandomWorkloadLeavesEqualReplicas(t *testing.T) {
 
 func randomWorkload(t *testing.T, seed uint64) {
 	g := sqlgen.New(seed)
+	if seed%3 == 0 {
+		g = sqlgen.NewVirtual(seed)
+	}
 	o := Options{Name: "default/random", ForeignKeys: g.IntN(2) == 0}
 	steady, restless, copied := newReplica(t, o), newReplica(t, o), newReplica(t, o)
 	all := []*replica{steady, restless, copied}
